@@ -1,0 +1,257 @@
+// The store port: what careloom needs of a place that keeps things. A store knows nothing of FHIR search; the core turns
+// a resource into exact bytes and short opaque keys, and a search into a tree of conditions on those keys.
+// Two adapters implement it (sqlite/, mongo/); test/contract/store.ts holds what both must do.
+
+/**
+ * Opaque index key: five characters that say which list it belongs to (see fhir/search/keys.ts), then an ordered value.
+ * Keys are compared by their UTF-8 bytes; never compare them with JavaScript's `<`, which compares UTF-16 units.
+ */
+export type Key = string;
+
+/** The `ord` of a resource that has no clinical date: sorts before every date. */
+export const NO_ORD = -62_135_596_800_001;
+
+/** Every live resource carries this key, so that one list holds a type in order. */
+export const typeKey = (type: string): Key => `@type${type}`;
+
+/** A stored version. `body` is the exact JSON to send, with id and meta; null when this version is a deletion. */
+export interface Row {
+  type: string;
+  id: string;
+  version: number;
+  /** Milliseconds since the epoch; within one process never the same or earlier than a write committed before. */
+  lastUpdated: number;
+  body: Uint8Array | null;
+  /** The row's keys that start with a prefix asked for by `keysOf`; absent where none was asked. */
+  keys?: Key[];
+}
+
+/**
+ * A predicate on one resource. `key`, `span` and `joins` are true when at least one key of the resource fits.
+ * A span is half-open: from ≤ key < to. `within` must hold for the same key that lies in the span:
+ * `tail`: the key's characters from index `at` on are ≤ `atMost` (keys with a tail are ASCII throughout);
+ * `contains`: `text` occurs in the part of the key between its fifth character and the first TAB.
+ */
+export type Condition =
+  | { kind: 'all' }
+  | { kind: 'none' }
+  | { kind: 'key'; key: Key }
+  | { kind: 'span'; from: Key; to: Key; within?: Within }
+  | { kind: 'ids'; ids: readonly string[] }
+  | { kind: 'lastUpdated'; from?: number; to?: number }
+  | { kind: 'and'; of: readonly Condition[] }
+  | { kind: 'or'; of: readonly Condition[] }
+  | { kind: 'not'; of: Condition }
+  /** One of my keys is `prefix` + "Type/id" of a live resource of `to.type` for which `to.where` holds. */
+  | { kind: 'refers'; prefix: Key; to: Alias }
+  /** A live resource of `by.type`, for which `by.where` holds, has the key `prefix` + my own "Type/id". */
+  | { kind: 'referred'; prefix: Key; by: Alias };
+
+export type Within = { kind: 'tail'; at: number; atMost: string } | { kind: 'contains'; text: string };
+
+/** Resources of one type for which a condition holds. The filter is added to every alias, by the planner alone. */
+export interface Alias {
+  type: string;
+  where: Condition;
+}
+
+/**
+ * What a caller may see: a condition for each type (`all`: everything, `none`: nothing). Every method that shows or
+ * counts resources takes one, and it is applied to every alias of a query, so nothing is seen or counted through a join.
+ */
+export interface Filter {
+  of(type: string): Condition;
+}
+
+/**
+ * Sort keys, most significant first; no entry means `ord` descending. `keys` sorts by the lowest (ascending) or highest
+ * (descending) key in the list with that prefix; a resource without one sorts as the lowest of all. Ties are broken by
+ * an order of the store's own that does not change while a resource exists.
+ */
+export type SortKey = { by: 'ord' | 'lastUpdated'; descending: boolean } | { by: 'keys'; prefix: Key; descending: boolean };
+
+export interface Search extends Alias {
+  order: readonly SortKey[];
+  /** Rows in a page, at least 1. */
+  limit: number;
+  /** Where a page before ended: Page.next of the same search. A cursor that does not fit throws StoreError('cursor'). */
+  after?: string;
+  /** Prefixes of keys to hand back with each row. */
+  keysOf?: readonly Key[];
+  /** Leave the bodies out (each row's body is then empty bytes). */
+  bodyless?: boolean;
+  /** Time the store may take; a search that is not done by then throws StoreError('too-costly'). */
+  budgetMs: number;
+}
+
+export interface Page {
+  rows: Row[];
+  /** The cursor of the next page; absent when this is the last. */
+  next?: string;
+}
+
+/** `exact` is false when counting stopped at the cap. */
+export interface Count {
+  count: number;
+  exact: boolean;
+}
+
+/** Versions, newest first (by lastUpdated, then an order of the store's own). */
+export interface HistorySearch {
+  type?: string;
+  id?: string;
+  /** Only versions at or after this instant, ms. */
+  since?: number;
+  /** Only versions at or before this instant, ms. */
+  until?: number;
+  limit: number;
+  after?: string;
+  budgetMs: number;
+}
+
+/**
+ * One change. `body` lacks the stamp: the store writes `"versionId":"n","lastUpdated":"…"` at `stampAt` when it commits,
+ * because only then are both known (see store/stamp.ts). `expect`: 'absent' (no live resource may exist; the id is then usually
+ * fresh, and the store may skip the look-up and rely on uniqueness; a deleted one may be brought back), a version number (exactly this one is current and live), or
+ * nothing (whatever is there). A deletion of what does not exist changes nothing.
+ */
+export interface Write {
+  type: string;
+  id: string;
+  body: Uint8Array | null;
+  stampAt: number;
+  /** Clinical date, ms since the epoch, or NO_ORD. */
+  ord: number;
+  /** All keys, without duplicates, the type key included. Empty for a deletion. */
+  keys: Key[];
+  /** The patient whose data this is ("Patient/1"), or the resource itself: data of one owner stay together when sharded. */
+  owner: string;
+  expect?: 'absent' | number;
+}
+
+/** "This search still finds exactly these ids": what a conditional interaction decided on, checked inside the commit. */
+export interface Check extends Alias {
+  filter: Filter;
+  /** The ids seen, in any order; at most `atMost` of them were looked for. */
+  ids: readonly string[];
+  atMost: number;
+}
+
+/** All or nothing, in one transaction, durable when the promise resolves. */
+export interface Commit {
+  writes: readonly Write[];
+  checks?: readonly Check[];
+}
+
+/** What became of a write. `version` 0: it was a deletion of something that did not exist. `created`: no live version before. */
+export interface Written {
+  version: number;
+  lastUpdated: number;
+  created: boolean;
+}
+
+export type StoreErrorKind =
+  /** `expect` did not hold; `at` is the index of the write. */
+  | 'version'
+  /** A check did not hold: somebody else was faster; `at` is the index of the check. Look again and retry. */
+  | 'check'
+  | 'cursor'
+  | 'too-costly'
+  /** The store cannot be reached or cannot write now; the same call may succeed later. */
+  | 'unavailable'
+  /** The store on disk was written by a newer careloom. */
+  | 'newer-schema';
+
+export class StoreError extends Error {
+  readonly kind: StoreErrorKind;
+  readonly at: number;
+
+  constructor(kind: StoreErrorKind, message: string, options: { at?: number; cause?: unknown } = {}) {
+    super(message, { cause: options.cause });
+    this.name = 'StoreError';
+    this.kind = kind;
+    this.at = options.at ?? -1;
+  }
+}
+
+/** A private keyed record: codes, tokens, jobs, counters, dedupe. Never visible through FHIR. */
+export interface StoredRecord {
+  kind: string;
+  id: string;
+  /** Counts up from 1; what compare-and-set compares. */
+  version: number;
+  /** JSON text. */
+  value: string;
+  /** Milliseconds since the epoch after which the record counts as absent; absent: never. */
+  expires?: number;
+}
+
+export interface Records {
+  get(kind: string, id: string): Promise<StoredRecord | undefined>;
+  /**
+   * Compare-and-set. `expect` is the version that must be there now, 0 for "none (or an expired one)".
+   * Resolves to the new version, or undefined when another was faster.
+   */
+  put(record: { kind: string; id: string; value: string; expires?: number }, expect: number): Promise<number | undefined>;
+  /** True when this call removed it; with `expect`, only that version. */
+  remove(kind: string, id: string, expect?: number): Promise<boolean>;
+  /** Live records of a kind, by id, from after `after`. */
+  list(kind: string, options: { after?: string; limit: number }): Promise<StoredRecord[]>;
+  /** Removes what has expired; the number removed. */
+  sweep(): Promise<number>;
+}
+
+/** A committed change, in commit order: written in the same transaction as the change itself. */
+export interface Change {
+  /** Grows with every change, opaque otherwise. */
+  seq: string;
+  type: string;
+  id: string;
+  version: number;
+}
+
+export interface Outbox {
+  /** Changes after `seq` ('' for the oldest kept). */
+  after(seq: string, limit: number): Promise<Change[]>;
+  /** Forget all changes up to and including `seq`. */
+  forget(seq: string): Promise<void>;
+}
+
+/** A row as the index sees it, for reindexing and verification. */
+export interface IndexedRow extends Row {
+  ord: number;
+  allKeys: Key[];
+}
+
+export interface Store {
+  /** What it is and where, for people, without secrets: "SQLite ./data/careloom.db". */
+  readonly name: string;
+
+  /** The current version, a deletion included (body null); undefined when never stored or not visible to the filter. */
+  read(type: string, id: string, filter: Filter): Promise<Row | undefined>;
+  /** Live current versions of many; in the order asked, undefined where missing, deleted or not visible. */
+  readMany(refs: readonly { type: string; id: string }[], filter: Filter): Promise<(Row | undefined)[]>;
+  /** One version. Visible only if that version and the current one are visible to the filter. */
+  readVersion(type: string, id: string, version: number, filter: Filter): Promise<Row | undefined>;
+  search(search: Search, filter: Filter): Promise<Page>;
+  /** Counts up to `cap`, then says the count is not exact. */
+  count(alias: Alias, options: { cap: number; budgetMs: number }, filter: Filter): Promise<Count>;
+  history(search: HistorySearch, filter: Filter): Promise<Page>;
+  commit(commit: Commit): Promise<Written[]>;
+
+  readonly records: Records;
+  readonly outbox: Outbox;
+
+  /** Live resources by type. */
+  stats(): Promise<Map<string, number>>;
+  /** All live resources of a type (of all types), page by page in an order of the store's own; for export, reindex, verify. */
+  scan(options: { type?: string; after?: string; limit: number }): Promise<{ rows: IndexedRow[]; next?: string }>;
+  /** Replaces keys and ord of rows that still have the version given; no new version arises. The number replaced. */
+  reindex(rows: readonly { type: string; id: string; version: number; ord: number; keys: Key[] }[]): Promise<number>;
+  /** Checks that index, rows and history agree among themselves; one sentence per problem, without patient data. */
+  verify(options: { onProgress?: (done: number) => void }): AsyncIterable<string>;
+  /** Throws StoreError('unavailable') when the store cannot answer now. */
+  ping(): Promise<void>;
+  /** Finishes what is under way and lets go of files and sockets. */
+  close(): Promise<void>;
+}
