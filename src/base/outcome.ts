@@ -71,9 +71,15 @@ export type ErrorKind = keyof typeof kinds;
 export class FhirError extends Error {
   readonly kind: ErrorKind;
   readonly issues: readonly Issue[];
+  /** Headers that belong to the answer, such as Allow for 405. */
+  readonly headers: Readonly<Record<string, string>>;
 
   /** `problem` is either the issues found or one sentence of diagnostics for a single error issue. */
-  constructor(kind: ErrorKind, problem: string | readonly Issue[], options: { cause?: unknown; expression?: string } = {}) {
+  constructor(
+    kind: ErrorKind,
+    problem: string | readonly Issue[],
+    options: { cause?: unknown; expression?: string; headers?: Record<string, string> } = {},
+  ) {
     const issues: readonly Issue[] =
       typeof problem === 'string'
         ? [
@@ -89,6 +95,7 @@ export class FhirError extends Error {
     this.name = 'FhirError';
     this.kind = kind;
     this.issues = issues;
+    this.headers = options.headers ?? {};
   }
 
   get status(): number {

@@ -5,7 +5,7 @@ export function stamped(body: Uint8Array, at: number, version: number, lastUpdat
   const stamp = `"versionId":"${version}","lastUpdated":"${new Date(lastUpdated).toISOString()}"`;
   const out = Buffer.allocUnsafe(body.length + stamp.length);
   out.set(at === body.length ? body : body.subarray(0, at), 0);
-  out.latin1Write(stamp, at);
+  out.write(stamp, at, 'latin1');
   out.set(body.subarray(at), at + stamp.length);
   return out;
 }

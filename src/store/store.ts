@@ -68,7 +68,9 @@ export interface Filter {
  * (descending) key in the list with that prefix; a resource without one sorts as the lowest of all. Ties are broken by
  * an order of the store's own that does not change while a resource exists.
  */
-export type SortKey = { by: 'ord' | 'lastUpdated'; descending: boolean } | { by: 'keys'; prefix: Key; descending: boolean };
+export type SortKey =
+  | { by: 'ord' | 'lastUpdated'; descending: boolean }
+  | { by: 'keys'; prefix: Key; descending: boolean };
 
 export interface Search extends Alias {
   order: readonly SortKey[];
@@ -192,7 +194,10 @@ export interface Records {
    * Compare-and-set. `expect` is the version that must be there now, 0 for "none (or an expired one)".
    * Resolves to the new version, or undefined when another was faster.
    */
-  put(record: { kind: string; id: string; value: string; expires?: number }, expect: number): Promise<number | undefined>;
+  put(
+    record: { kind: string; id: string; value: string; expires?: number },
+    expect: number,
+  ): Promise<number | undefined>;
   /** True when this call removed it; with `expect`, only that version. */
   remove(kind: string, id: string, expect?: number): Promise<boolean>;
   /** Live records of a kind, by id, from after `after`. */

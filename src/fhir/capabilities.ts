@@ -1,0 +1,111 @@
+// The CapabilityStatement, made from what is registered. https://hl7.org/fhir/R4/capabilitystatement.html
+import { FhirError } from '../base/outcome.ts';
+import type { Definitions } from '../model/definitions.ts';
+import { json } from './answer.ts';
+import type { EngineContext } from './context.ts';
+import type { Answer } from './interaction.ts';
+import { isSearchable } from './search/parse.ts';
+import { queryPairs } from './search/query.ts';
+
+export interface Software {
+  name: string;
+  version: string;
+  /** When this version came out, as a FHIR date. */
+  date: string;
+}
+
+const RESOURCE_INTERACTIONS = [
+  'read',
+  'vread',
+  'update',
+  'delete',
+  'history-instance',
+  'history-type',
+  'create',
+  'search-type',
+];
+const SYSTEM_INTERACTIONS = ['transaction', 'batch', 'search-system', 'history-system'];
+
+/** 200 with the statement; its text is made once. */
+export function createCapabilities(context: EngineContext, software: Software): (query: string) => Answer {
+  let body: Uint8Array | undefined;
+  return (query) => {
+    const mode = queryPairs(query).find(([name]) => name === 'mode')?.[1];
+    if (mode !== undefined && mode !== 'full' && mode !== 'normative') {
+      throw new FhirError('invalid', `mode=${mode.slice(0, 40)} is not offered; accepted: full, normative.`);
+    }
+    body ??= json(capabilityStatement(context, software));
+    return { status: 200, headers: {}, body, interaction: 'capabilities' };
+  };
+}
+
+function capabilityStatement({ definitions, baseUrl }: EngineContext, software: Software): object {
+  return {
+    resourceType: 'CapabilityStatement',
+    status: 'active',
+    date: software.date,
+    kind: 'instance',
+    software: { name: software.name, version: software.version },
+    implementation: { description: 'careloom FHIR server', url: baseUrl },
+    fhirVersion: '4.0.1',
+    format: ['application/fhir+json', 'json'],
+    rest: [
+      {
+        mode: 'server',
+        resource: definitions.resourceTypes.map((type) => resourceCapability(type, definitions)),
+        interaction: SYSTEM_INTERACTIONS.map((code) => ({ code })),
+        searchParam: searchParams('Resource', definitions),
+        compartment: [...definitions.compartments.keys()].map(
+          (type) => `http://hl7.org/fhir/CompartmentDefinition/${type.toLowerCase()}`,
+        ),
+      },
+    ],
+  };
+}
+
+function resourceCapability(type: string, definitions: Definitions): object {
+  const references = [...definitions.searchParameters(type).values()].filter(
+    (parameter) => parameter.type === 'reference',
+  );
+  return {
+    type,
+    profile: `http://hl7.org/fhir/StructureDefinition/${type}`,
+    interaction: RESOURCE_INTERACTIONS.map((code) => ({ code })),
+    versioning: 'versioned-update',
+    readHistory: true,
+    updateCreate: true,
+    conditionalCreate: true,
+    conditionalRead: 'full-support',
+    conditionalUpdate: true,
+    conditionalDelete: 'single',
+    referencePolicy: ['literal', 'logical'],
+    searchInclude: ['*', ...references.map(({ code }) => `${type}:${code}`)],
+    searchRevInclude: referring(type, definitions),
+    searchParam: searchParams(type, definitions),
+  };
+}
+
+function searchParams(type: string, definitions: Definitions): object[] {
+  return [...definitions.searchParameters(type).values()]
+    .filter(isSearchable)
+    .map(({ code, url, type: kind }) => ({ name: code, definition: url, type: kind }));
+}
+
+const referringByDefinitions = new WeakMap<Definitions, Map<string, string[]>>();
+
+/** `Type:parameter` of every reference that may point to a type. */
+function referring(target: string, definitions: Definitions): string[] {
+  let known = referringByDefinitions.get(definitions);
+  if (known === undefined) {
+    known = new Map(definitions.resourceTypes.map((type) => [type, []]));
+    for (const type of definitions.resourceTypes) {
+      for (const parameter of definitions.searchParameters(type).values()) {
+        if (parameter.type !== 'reference') continue;
+        const targets = parameter.targets.length > 0 ? parameter.targets : definitions.resourceTypes;
+        for (const one of targets) known.get(one)?.push(`${type}:${parameter.code}`);
+      }
+    }
+    referringByDefinitions.set(definitions, known);
+  }
+  return known.get(target) ?? [];
+}

@@ -1,0 +1,61 @@
+// Finding the one resource that a conditional interaction means, and keeping that finding true until the commit.
+// https://hl7.org/fhir/R4/http.html#ccreate
+import { limits } from '../base/limits.ts';
+import { FhirError } from '../base/outcome.ts';
+import type { Check } from '../store/store.ts';
+import { StoreError } from '../store/store.ts';
+import type { EngineContext } from './context.ts';
+import type { Caller } from './interaction.ts';
+import { compileCriteria } from './search/compile.ts';
+import { parseSearch } from './search/parse.ts';
+
+/** What a condition matched: no id, or one; and the check that a commit carries so that it still holds then. */
+export interface Match {
+  id: string | undefined;
+  check: Check;
+}
+
+/** Two are enough to know that a match is not unique. */
+const LOOKED_FOR = 2;
+
+/**
+ * The resource of `type` that meets `query`. Throws FhirError('multiple-matches') when several do, and
+ * FhirError('precondition') for a query without criteria, which would match anything.
+ */
+export async function matchOne(type: string, query: string, caller: Caller, context: EngineContext): Promise<Match> {
+  const request = parseSearch([type], query, { definitions: context.definitions, lenient: false });
+  if (request.criteria.length === 0) {
+    throw new FhirError(
+      'precondition',
+      `A condition on ${type} needs at least one search parameter; this one would match every ${type}.`,
+    );
+  }
+  const where = compileCriteria(type, request.criteria, { ...context, now: context.clock.now() });
+  const page = await context.store.search(
+    { type, where, order: [], limit: LOOKED_FOR, bodyless: true, budgetMs: limits.queryBudgetMs },
+    caller.filter,
+  );
+  const ids = page.rows.map(({ id }) => id);
+  if (ids.length > 1) {
+    throw new FhirError('multiple-matches', `Several ${type} resources match the condition; make it more selective.`);
+  }
+  return { id: ids[0], check: { type, where, filter: caller.filter, ids, atMost: LOOKED_FOR } };
+}
+
+/**
+ * Runs `attempt` again while its commit fails because a check does not hold any more: another client was faster, so
+ * decide on what is there now. Each failure means that somebody else succeeded. FhirError('conflict') when it never
+ * comes through.
+ */
+export async function untilSettled<T>(attempt: () => Promise<T>): Promise<T> {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (!(error instanceof StoreError) || error.kind !== 'check') throw error;
+      if (tries >= limits.writeAttemptsMax) {
+        throw new FhirError('conflict', 'Others keep changing the same resource; try again later.', { cause: error });
+      }
+    }
+  }
+}

@@ -1,0 +1,14 @@
+// What every interaction works with; made once by createEngine.
+import type { Clock } from '../base/clock.ts';
+import type { Store } from '../store/store.ts';
+import type { Seal } from './seal.ts';
+import type { IndexContext } from './search/index-resource.ts';
+
+export interface EngineContext extends IndexContext {
+  store: Store;
+  clock: Clock;
+  /** Seals paging links. */
+  seal: Seal;
+  /** Refuse a write that refers to a local resource which is not there. Off by default: partners send fragments. */
+  checkReferences: boolean;
+}

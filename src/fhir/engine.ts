@@ -1,0 +1,137 @@
+// The engine: one request in, one answer out. Every interaction passes through `perform`, whoever asks and by whichever
+// edge, also as an entry of a batch.
+import type { Clock } from '../base/clock.ts';
+import { FhirError } from '../base/outcome.ts';
+import type { Definitions } from '../model/definitions.ts';
+import { parseJson } from '../model/json.ts';
+import type { Store } from '../store/store.ts';
+import { createCapabilities, type Software } from './capabilities.ts';
+import type { EngineContext } from './context.ts';
+import { history } from './history.ts';
+import type { Answer, Caller, Engine, FhirRequest } from './interaction.ts';
+import { type Maintenance, maintenance } from './maintenance.ts';
+import type { Resource } from './prepare.ts';
+import { read, vread } from './read.ts';
+import { type Interaction, routeRequest } from './route.ts';
+import { createSeal, sealKey } from './seal.ts';
+import { type SearchScope, search, searchQuery } from './search/search.ts';
+import { storeFailure } from './store-failure.ts';
+import { batch } from './transaction/batch.ts';
+import { transaction } from './transaction/transaction.ts';
+import { conditionalDelete, conditionalUpdate, create, remove, update } from './write.ts';
+
+export interface EngineOptions {
+  store: Store;
+  definitions: Definitions;
+  clock: Clock;
+  /** Where clients reach the FHIR base, without a trailing slash. */
+  baseUrl: string;
+  /** IANA name of the zone in which times without an offset are read. */
+  timeZone: string;
+  software: Software;
+  checkReferences?: boolean;
+  /** Secret from which the key of paging links is derived; without it the store keeps one. */
+  linkSecret?: string;
+}
+
+/** An engine on an open store. */
+export async function createEngine(options: EngineOptions): Promise<Engine & Maintenance> {
+  const { store, definitions, clock, baseUrl, timeZone, checkReferences = false } = options;
+  const seal = createSeal(await sealKey(store, options.linkSecret));
+  const context: EngineContext = { store, definitions, clock, baseUrl, timeZone, checkReferences, seal };
+  const capabilities = createCapabilities(context, options.software);
+
+  const perform = async (request: FhirRequest, caller: Caller): Promise<Answer> => {
+    try {
+      return await answer(routeRequest(request, definitions), request, caller);
+    } catch (error) {
+      throw storeFailure(error);
+    }
+  };
+
+  const answer = async (interaction: Interaction, request: FhirRequest, caller: Caller): Promise<Answer> => {
+    switch (interaction.kind) {
+      case 'capabilities':
+        return capabilities(request.query);
+      case 'read':
+        return read(interaction.type, interaction.id, request, caller, context);
+      case 'vread':
+        return vread(interaction.type, interaction.id, interaction.version, caller, context);
+      case 'history-instance':
+        return history({ type: interaction.type, id: interaction.id }, request, caller, context);
+      case 'history-type':
+        return history({ type: interaction.type }, request, caller, context);
+      case 'history-system':
+        return history({}, request, caller, context);
+      case 'create':
+        return create(interaction.type, request, caller, context);
+      case 'update':
+        return update(interaction.type, interaction.id, request, caller, context);
+      case 'conditional-update':
+        return conditionalUpdate(interaction.type, request, caller, context);
+      case 'delete':
+        return remove(interaction.type, interaction.id, request, caller, context);
+      case 'conditional-delete':
+        return conditionalDelete(interaction.type, request, caller, context);
+      case 'search-type':
+      case 'search-system':
+      case 'search-compartment':
+        return search(
+          scopeOf(interaction, definitions),
+          searchQuery(request, interaction.posted),
+          request,
+          caller,
+          context,
+        );
+      case 'bundle':
+        return bundle(request, caller);
+    }
+  };
+
+  const bundle = async (request: FhirRequest, caller: Caller): Promise<Answer> => {
+    if (request.body.length === 0)
+      throw new FhirError('invalid', 'POST to the base takes a Bundle of type batch or transaction.');
+    const value = parseJson(request.body) as Partial<Resource> | null;
+    if (value?.resourceType !== 'Bundle')
+      throw new FhirError(
+        'invalid',
+        'POST to the base takes a Bundle of type batch or transaction; post other resources to their type.',
+      );
+    switch (value.type) {
+      case 'transaction':
+        return transaction(value as Resource, request, caller, context, perform);
+      case 'batch':
+        return batch(value as Resource, request, caller, context, perform);
+      default:
+        throw new FhirError('invalid', 'Only a Bundle of type batch or transaction can be processed.', {
+          expression: 'Bundle.type',
+        });
+    }
+  };
+
+  return { perform, ...maintenance(context) };
+}
+
+type SearchInteraction = Extract<Interaction, { posted: boolean }>;
+
+function scopeOf(interaction: SearchInteraction, definitions: Definitions): SearchScope {
+  const { kind, path } = interaction;
+  switch (kind) {
+    case 'search-type':
+      return { types: [interaction.type], path, interaction: kind };
+    case 'search-system':
+      return { types: definitions.resourceTypes, path, interaction: kind };
+    case 'search-compartment': {
+      const compartment = { type: interaction.compartment, id: interaction.id };
+      const members = [...(definitions.compartments.get(interaction.compartment) ?? [])]
+        .filter(([type, codes]) => codes.length > 0 || type === interaction.compartment)
+        .map(([type]) => type);
+      return {
+        types: interaction.type === undefined ? members : [interaction.type],
+        compartment,
+        path,
+        interaction: kind,
+      };
+    }
+  }
+}

@@ -1,0 +1,36 @@
+// What passes between an edge (http, mllp, the command line) and the engine: one request in, one answer out.
+import type { Filter } from '../store/store.ts';
+
+export interface FhirRequest {
+  method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  /** Path relative to the FHIR base, no leading slash, still percent-encoded: `Patient/1/_history/2`, '' for the base. */
+  path: string;
+  /** Raw query string without `?`. */
+  query: string;
+  /** Lower-case header name → value. */
+  header(name: string): string | undefined;
+  /** Body bytes, empty when none. */
+  body: Uint8Array;
+  /** Aborted when the client goes away or the request's time is over. */
+  signal: AbortSignal;
+}
+
+export interface Answer {
+  status: number;
+  /** Extra headers: ETag, Last-Modified, Location, … (names in their usual spelling). */
+  headers: Record<string, string>;
+  /** JSON text of the resource in pieces to be sent one after another; absent for an empty body. */
+  body?: Uint8Array | readonly Uint8Array[];
+  /** Names the interaction for logs and metrics: 'read', 'search-type', 'transaction', … no ids. */
+  interaction: string;
+}
+
+export interface Caller {
+  /** Who is asking; for logs only a kind. */
+  kind: 'anonymous' | 'system' | 'user';
+  filter: Filter;
+}
+
+export interface Engine {
+  perform(request: FhirRequest, caller: Caller): Promise<Answer>;
+}

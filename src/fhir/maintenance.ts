@@ -1,0 +1,64 @@
+// Work on the whole store, outside of any request: making the index anew, and checking it against the content.
+import type { Definitions } from '../model/definitions.ts';
+import type { IndexedRow } from '../store/store.ts';
+import type { EngineContext } from './context.ts';
+import type { Resource } from './prepare.ts';
+import { indexResource } from './search/index-resource.ts';
+
+export interface Maintenance {
+  definitions: Definitions;
+  /** Makes keys and dates of every resource anew; the number of resources whose index changed. */
+  reindex(onProgress?: (done: number) => void): Promise<number>;
+  /** What is wrong with the store, one sentence each, without patient data. */
+  verify(onProgress?: (done: number) => void): AsyncIterable<string>;
+}
+
+/** Rows looked at in one step: bounds memory, and how long a writer waits. */
+const STEP = 500;
+
+export function maintenance(context: EngineContext): Maintenance {
+  return {
+    definitions: context.definitions,
+    async reindex(onProgress) {
+      let changed = 0;
+      let done = 0;
+      for await (const rows of everyRow(context)) {
+        const stale = rows.map((row) => freshIndex(row, context)).filter((fresh) => fresh !== undefined);
+        if (stale.length > 0) changed += await context.store.reindex(stale);
+        done += rows.length;
+        onProgress?.(done);
+      }
+      return changed;
+    },
+    async *verify(onProgress) {
+      yield* context.store.verify(onProgress === undefined ? {} : { onProgress });
+      let done = 0;
+      for await (const rows of everyRow(context)) {
+        for (const row of rows) {
+          if (freshIndex(row, context) !== undefined)
+            yield `${row.type}/${row.id}: its index does not agree with its content; run reindex.`;
+        }
+        done += rows.length;
+        onProgress?.(done);
+      }
+    },
+  };
+}
+
+async function* everyRow({ store }: EngineContext): AsyncGenerator<IndexedRow[]> {
+  let after: string | undefined;
+  do {
+    const page = await store.scan({ limit: STEP, ...(after === undefined ? {} : { after }) });
+    yield page.rows;
+    after = page.next;
+  } while (after !== undefined);
+}
+
+/** The index that a row should have, when it has another. */
+function freshIndex(row: IndexedRow, context: EngineContext) {
+  const resource = JSON.parse(Buffer.from(row.body ?? []).toString('utf8')) as Resource & { id: string };
+  const { keys, ord } = indexResource(resource, context);
+  const known = new Set(row.allKeys);
+  const same = ord === row.ord && keys.length === known.size && keys.every((key) => known.has(key));
+  return same ? undefined : { type: row.type, id: row.id, version: row.version, ord, keys };
+}

@@ -1,0 +1,118 @@
+// A resource as sent → what the store is asked to write: checked, identified, indexed. The one place that a write passes
+// through before the commit; full validation belongs here, after the structure check.
+import { FhirError } from '../base/outcome.ts';
+import { compactJson, parseJson, withIdAndMeta } from '../model/json.ts';
+import type { Key, Write } from '../store/store.ts';
+import { structureIssues } from '../validation/structure.ts';
+import type { EngineContext } from './context.ts';
+import type { Caller } from './interaction.ts';
+import { indexResource } from './search/index-resource.ts';
+import { parameterPrefix, referencePrefix } from './search/keys.ts';
+
+export interface Resource {
+  resourceType: string;
+  id?: unknown;
+  entry?: unknown;
+  [member: string]: unknown;
+}
+
+/**
+ * The resource in a request body, checked for well-formed JSON, its type and its structure.
+ * Throws FhirError('invalid') with every problem found. `type`: the one that the URL names.
+ */
+export function parseResource(bytes: Uint8Array, type: string | undefined, context: EngineContext): Resource {
+  if (bytes.length === 0) throw new FhirError('invalid', 'The request has no body; send the resource as JSON.');
+  return checkedResource(parseJson(bytes), type, context);
+}
+
+/** The same for JSON that is parsed already. */
+export function checkedResource(value: unknown, type: string | undefined, context: EngineContext): Resource {
+  const issues = structureIssues(value, context.definitions);
+  if (issues.some(({ severity }) => severity === 'error' || severity === 'fatal'))
+    throw new FhirError('invalid', issues);
+  const resource = value as Resource;
+  if (type !== undefined && resource.resourceType !== type) {
+    throw new FhirError('invalid', `The URL is for ${type}, but the body is a ${resource.resourceType}.`, {
+      expression: resource.resourceType,
+    });
+  }
+  return resource;
+}
+
+/** The write of a checked resource under an id. `bytes` is its JSON text, `resource` the same as a value. */
+export function writeOf(
+  bytes: Uint8Array,
+  resource: Resource,
+  id: string,
+  context: EngineContext,
+  expect?: Write['expect'],
+): Write {
+  const { body, stampAt } = withIdAndMeta(compactJson(bytes), { id });
+  const identified = { ...resource, id };
+  const { keys, ord, owner } = indexResource(identified, context);
+  return {
+    type: resource.resourceType,
+    id,
+    body,
+    stampAt,
+    keys,
+    ord,
+    owner,
+    ...(expect === undefined ? {} : { expect }),
+  };
+}
+
+/** The write that deletes. */
+export function deletionOf(type: string, id: string, expect?: number): Write {
+  return {
+    type,
+    id,
+    body: null,
+    stampAt: 0,
+    keys: [],
+    ord: 0,
+    owner: `${type}/${id}`,
+    ...(expect === undefined ? {} : { expect }),
+  };
+}
+
+/**
+ * Where references are checked: throws FhirError('unprocessable') naming the elements' targets that are neither in the
+ * store, visible to the caller, nor among the writes themselves.
+ */
+export async function requireTargets(writes: readonly Write[], caller: Caller, context: EngineContext): Promise<void> {
+  if (!context.checkReferences) return;
+  const missing = new Map<string, { type: string; id: string }>();
+  for (const write of writes) {
+    for (const { target, type, id } of localReferences(write, context)) missing.set(target, { type, id });
+  }
+  for (const write of writes) if (write.body !== null) missing.delete(`${write.type}/${write.id}`);
+  const refs = [...missing.values()];
+  const rows = await context.store.readMany(refs, caller.filter);
+  const absent = refs.filter((_, at) => rows[at] === undefined);
+  if (absent.length === 0) return;
+  throw new FhirError(
+    'unprocessable',
+    absent.slice(0, 20).map(({ type, id }) => ({
+      severity: 'error' as const,
+      code: 'not-found' as const,
+      diagnostics: `${type}/${id} is referred to, but there is no such resource here.`,
+    })),
+  );
+}
+
+function* localReferences(
+  write: Write,
+  context: EngineContext,
+): Generator<{ target: string; type: string; id: string }> {
+  const prefixes: Key[] = [];
+  for (const parameter of context.definitions.searchParameters(write.type).values()) {
+    if (parameter.type === 'reference') prefixes.push(referencePrefix(parameterPrefix(write.type, parameter.code)));
+  }
+  for (const key of write.keys) {
+    if (!prefixes.includes(key.slice(0, 5))) continue;
+    const target = key.slice(5);
+    const [type = '', id = '', ...more] = target.split('/');
+    if (more.length === 0 && id !== '' && context.definitions.isResourceType(type)) yield { target, type, id };
+  }
+}

@@ -1,0 +1,377 @@
+// Search parameters as sent → criteria and result parameters, checked against what exists.
+// https://hl7.org/fhir/R4/search.html
+import { limits } from '../../base/limits.ts';
+import { FhirError, type Issue } from '../../base/outcome.ts';
+import { nearest } from '../../base/text.ts';
+import type { Definitions, SearchParameter } from '../../model/definitions.ts';
+import { queryPairs, queryString, splitUnescaped } from './query.ts';
+
+/** One thing that must hold. `values` are alternatives, still escaped. */
+export type Criterion =
+  | { kind: 'parameter'; parameter: SearchParameter; modifier?: string; values: readonly string[]; name: string }
+  /** One of the targets of my reference meets one of `next` (one for each target type that has the parameter). */
+  | { kind: 'chain'; parameter: SearchParameter; next: readonly { type: string; criterion: Criterion }[] }
+  /** A resource of `type` refers to me by `parameter` and meets `criterion`. */
+  | { kind: 'has'; type: string; parameter: SearchParameter; criterion: Criterion };
+
+export interface SortBy {
+  parameter: SearchParameter;
+  descending: boolean;
+}
+
+/** `Encounter:subject:Patient`; '*' for the parameter follows all of them, '*' for the source every type. */
+export interface Include {
+  source: string;
+  parameter: string;
+  target?: string;
+  iterate: boolean;
+}
+
+export interface SearchRequest {
+  /** One type, or several for a search of the system. */
+  types: readonly string[];
+  criteria: readonly Criterion[];
+  sort: readonly SortBy[];
+  count: number;
+  total: 'none' | 'estimate' | 'accurate';
+  /** Only the number is wanted. */
+  countOnly: boolean;
+  includes: readonly Include[];
+  revincludes: readonly Include[];
+  /** What was understood, as it was sent: the query of the self link. */
+  self: string;
+  /** What lenient handling left out, for an outcome entry. */
+  ignored: readonly Issue[];
+}
+
+export interface SearchContext {
+  definitions: Definitions;
+  /** `Prefer: handling=lenient`: what is not understood is left out and reported instead of refused. */
+  lenient: boolean;
+}
+
+/** Answered by the edge or by paging, and no business of the search itself. */
+const ELSEWHERE = new Set(['_format', '_pretty']);
+
+const RESULT_PARAMETERS = [
+  '_sort',
+  '_count',
+  '_total',
+  '_summary',
+  '_include',
+  '_revinclude',
+  '_include:iterate',
+  '_revinclude:iterate',
+];
+
+/** Modifiers of each type of parameter, besides `missing`, which all have. https://hl7.org/fhir/R4/search.html#modifiers */
+const MODIFIERS: Readonly<Record<SearchParameter['type'], readonly string[]>> = {
+  string: ['exact', 'contains'],
+  token: ['not'],
+  reference: ['identifier'],
+  uri: ['below', 'above'],
+  date: [],
+  number: [],
+  quantity: [],
+  composite: [],
+  special: [],
+};
+
+/** Throws FhirError('invalid') naming each parameter that is not understood and what is accepted instead. */
+export function parseSearch(types: readonly string[], query: string, context: SearchContext): SearchRequest {
+  const pairs = queryPairs(query).filter(([name]) => !ELSEWHERE.has(name));
+  if (pairs.length > limits.searchParametersMax) {
+    throw new FhirError(
+      'too-costly',
+      `A search has at most ${limits.searchParametersMax} parameters; this one has ${pairs.length}.`,
+    );
+  }
+  const parser = new SearchParser(types, context);
+  const understood: [string, string][] = [];
+  for (const [name, value] of pairs) {
+    try {
+      parser.add(name, value);
+      understood.push([name, value]);
+    } catch (error) {
+      if (!(error instanceof FhirError) || error.kind !== 'invalid') throw error;
+      parser.problems.push(...error.issues);
+    }
+  }
+  if (parser.problems.length > 0 && !context.lenient) throw new FhirError('invalid', parser.problems);
+  return { ...parser.request, self: queryString(understood), ignored: parser.problems };
+}
+
+class SearchParser {
+  readonly problems: Issue[] = [];
+  readonly request: Omit<SearchRequest, 'self' | 'ignored'> & {
+    criteria: Criterion[];
+    sort: readonly SortBy[];
+    includes: Include[];
+    revincludes: Include[];
+  };
+  readonly #definitions: Definitions;
+
+  constructor(types: readonly string[], { definitions }: SearchContext) {
+    this.#definitions = definitions;
+    this.request = {
+      types,
+      criteria: [],
+      sort: [],
+      count: limits.pageSizeDefault,
+      total: 'none',
+      countOnly: false,
+      includes: [],
+      revincludes: [],
+    };
+  }
+
+  add(name: string, value: string): void {
+    switch (name) {
+      case '_count':
+        this.request.count = pageSize(value);
+        return;
+      case '_total':
+        this.request.total = oneOf(name, value, ['none', 'estimate', 'accurate']);
+        return;
+      case '_summary':
+        this.request.countOnly = oneOf(name, value, ['count', 'false']) === 'count';
+        return;
+      case '_sort':
+        this.request.sort = this.#sort(value);
+        return;
+      case '_type':
+        this.#narrowTypes(value);
+        return;
+      case '_include':
+      case '_include:iterate':
+      case '_include:recurse':
+        this.request.includes.push(this.#include(name, value));
+        return;
+      case '_revinclude':
+      case '_revinclude:iterate':
+      case '_revinclude:recurse':
+        this.request.revincludes.push(this.#include(name, value));
+        return;
+      default:
+        this.request.criteria.push(this.#criterion(this.request.types, name, value, 0, 0));
+    }
+  }
+
+  #narrowTypes(value: string): void {
+    const types = splitUnescaped(value, ',');
+    const allowed = this.request.types;
+    for (const type of types) {
+      if (!this.#definitions.isResourceType(type)) throw unknownType(type, this.#definitions);
+      if (!allowed.includes(type))
+        throw new FhirError('invalid', `_type=${type} is outside of what this address searches: ${listed(allowed)}.`);
+    }
+    this.request.types = types;
+  }
+
+  #criterion(types: readonly string[], name: string, value: string, chainDepth: number, hasDepth: number): Criterion {
+    if (name.startsWith('_has:')) return this.#has(types, name, value, chainDepth, hasDepth);
+    const dot = name.indexOf('.');
+    if (dot >= 0) return this.#chain(types, name.slice(0, dot), name.slice(dot + 1), value, chainDepth, hasDepth);
+    const [code = '', modifier] = splitModifier(name);
+    const parameter = this.#parameter(types, code, name);
+    const values = splitUnescaped(value, ',');
+    if (values.length > limits.orValuesMax) {
+      throw new FhirError(
+        'too-costly',
+        `"${name}" has ${values.length} values; at most ${limits.orValuesMax} are searched at once.`,
+      );
+    }
+    this.#checkModifier(parameter, modifier, name);
+    return { kind: 'parameter', parameter, ...(modifier === undefined ? {} : { modifier }), values, name };
+  }
+
+  #checkModifier(parameter: SearchParameter, modifier: string | undefined, name: string): void {
+    const known = ['missing', ...MODIFIERS[parameter.type]];
+    if (parameter.code === '_id' || parameter.code === '_lastUpdated')
+      known.splice(0, known.length, ...(parameter.code === '_id' ? ['not'] : []));
+    if (modifier === undefined || known.includes(modifier)) return;
+    if (parameter.type === 'reference' && this.#definitions.isResourceType(modifier)) return;
+    const types = parameter.type === 'reference' ? [...known, 'a resource type'] : known;
+    throw new FhirError(
+      'invalid',
+      `":${modifier}" in "${name}" is not a modifier of a ${parameter.type} parameter; accepted: ${listed(types)}.`,
+    );
+  }
+
+  /** The parameter as it stands on the first type; it must exist on all of them. */
+  #parameter(types: readonly string[], code: string, name: string): SearchParameter {
+    let found: SearchParameter | undefined;
+    for (const type of types) {
+      const parameter = this.#definitions.searchParameters(type).get(code);
+      if (parameter === undefined) throw this.#unknownParameter(type, code, name);
+      found ??= parameter;
+    }
+    if (found === undefined) throw new FhirError('invalid', `"${name}" needs a type to search.`);
+    if (!isSearchable(found)) {
+      throw new FhirError('invalid', `"${code}" (a ${found.type} parameter) cannot be searched on this server.`);
+    }
+    return found;
+  }
+
+  #unknownParameter(type: string, code: string, name: string): FhirError {
+    const own = [...this.#definitions.searchParameters(type).values()].filter(isSearchable).map(({ code }) => code);
+    const valid = [...own, ...RESULT_PARAMETERS, '_has'].sort();
+    const near = nearest(code, valid);
+    const hint = near === undefined ? '' : ` Did you mean "${near}"?`;
+    return new FhirError(
+      'invalid',
+      `"${printable(name)}" is not a search parameter of ${type}.${hint} Accepted: ${listed(valid)}.`,
+    );
+  }
+
+  #reference(types: readonly string[], code: string, name: string): SearchParameter {
+    const parameter = this.#parameter(types, code, name);
+    if (parameter.type !== 'reference') {
+      throw new FhirError(
+        'invalid',
+        `"${code}" in "${printable(name)}" is a ${parameter.type} parameter; only references can be followed.`,
+      );
+    }
+    return parameter;
+  }
+
+  #chain(
+    types: readonly string[],
+    head: string,
+    rest: string,
+    value: string,
+    chainDepth: number,
+    hasDepth: number,
+  ): Criterion {
+    const name = `${head}.${rest}`;
+    if (chainDepth >= limits.chainDepthMax) {
+      throw new FhirError('too-costly', `A chain has at most ${limits.chainDepthMax} steps.`);
+    }
+    const [code = '', target] = splitModifier(head);
+    const parameter = this.#reference(types, code, name);
+    if (target !== undefined && !this.#definitions.isResourceType(target)) throw unknownType(target, this.#definitions);
+    const targets = target === undefined ? this.#targets(parameter) : [target];
+    const next: { type: string; criterion: Criterion }[] = [];
+    let problem: FhirError | undefined;
+    for (const type of targets) {
+      try {
+        next.push({ type, criterion: this.#criterion([type], rest, value, chainDepth + 1, hasDepth) });
+      } catch (error) {
+        if (!(error instanceof FhirError) || error.kind !== 'invalid') throw error;
+        problem ??= error;
+      }
+    }
+    // Of "subject.name" only the targets that have a name can be meant; if none has it, say what the first one lacks.
+    if (next.length === 0) throw problem ?? new FhirError('invalid', `"${printable(name)}" leads to no resource type.`);
+    return { kind: 'chain', parameter, next };
+  }
+
+  #targets(parameter: SearchParameter): readonly string[] {
+    return parameter.targets.length > 0 ? parameter.targets : this.#definitions.resourceTypes;
+  }
+
+  #has(types: readonly string[], name: string, value: string, chainDepth: number, hasDepth: number): Criterion {
+    const [, type = '', code = '', ...rest] = name.split(':');
+    if (rest.length === 0) {
+      throw new FhirError(
+        'invalid',
+        `"${printable(name)}" is not of the form _has:[type]:[reference parameter]:[parameter].`,
+      );
+    }
+    if (hasDepth >= limits.hasDepthMax)
+      throw new FhirError('too-costly', `_has may be nested ${limits.hasDepthMax} deep.`);
+    if (!this.#definitions.isResourceType(type)) throw unknownType(type, this.#definitions);
+    const parameter = this.#reference([type], code, name);
+    const reachable = this.#targets(parameter);
+    if (!types.some((one) => reachable.includes(one))) {
+      throw new FhirError(
+        'invalid',
+        `${type}.${code} in "${printable(name)}" does not refer to ${listed(types)}, but to ${listed(reachable)}.`,
+      );
+    }
+    const criterion = this.#criterion([type], rest.join(':'), value, chainDepth, hasDepth + 1);
+    return { kind: 'has', type, parameter, criterion };
+  }
+
+  #sort(value: string): SortBy[] {
+    const sort = splitUnescaped(value, ',').map((text): SortBy => {
+      const descending = text.startsWith('-');
+      const code = descending ? text.slice(1) : text;
+      const parameter = this.#parameter(this.request.types, code, `_sort=${value}`);
+      return { parameter, descending };
+    });
+    if (sort.length > limits.sortKeysMax)
+      throw new FhirError('too-costly', `_sort takes at most ${limits.sortKeysMax} parameters.`);
+    return sort;
+  }
+
+  #include(name: string, value: string): Include {
+    const iterate = name.includes(':');
+    if (value === '*') return { source: '*', parameter: '*', iterate };
+    const [source = '', parameter = '', target, ...more] = value.split(':');
+    if (parameter === '' || more.length > 0) {
+      throw new FhirError(
+        'invalid',
+        `${name}=${printable(value)} is not of the form [type]:[reference parameter](:[target type]), or "*".`,
+      );
+    }
+    if (!this.#definitions.isResourceType(source)) throw unknownType(source, this.#definitions);
+    if (target !== undefined && !this.#definitions.isResourceType(target)) throw unknownType(target, this.#definitions);
+    if (parameter !== '*') {
+      const known = this.#definitions.searchParameters(source).get(parameter);
+      if (known?.type !== 'reference') {
+        const references = [...this.#definitions.searchParameters(source).values()].filter(
+          ({ type }) => type === 'reference',
+        );
+        throw new FhirError(
+          'invalid',
+          `${name}=${printable(value)}: ${source} has no reference parameter "${printable(parameter)}"; accepted: ${listed(references.map(({ code }) => code))}, *.`,
+        );
+      }
+    }
+    return { source, parameter, ...(target === undefined ? {} : { target }), iterate };
+  }
+}
+
+/** Answered by columns of the store rather than by an expression over the content. */
+const WITHOUT_EXPRESSION: readonly string[] = ['_id', '_lastUpdated'];
+
+/** Whether a parameter can be searched by; those that FHIR defines without an expression (`_text`, `_filter`) cannot. */
+export const isSearchable = ({ code, type, expression }: SearchParameter): boolean =>
+  (expression !== '' || WITHOUT_EXPRESSION.includes(code)) && type !== 'composite' && type !== 'special';
+
+function splitModifier(name: string): [string, string | undefined] {
+  const colon = name.indexOf(':');
+  return colon < 0 ? [name, undefined] : [name.slice(0, colon), name.slice(colon + 1)];
+}
+
+/** `_count`: a whole number, brought down to the largest page. */
+export function pageSize(value: string): number {
+  if (!/^\d{1,9}$/.test(value))
+    throw new FhirError('invalid', `_count=${printable(value)} is not a whole number from 0 to ${limits.pageSizeMax}.`);
+  return Math.min(Number(value), limits.pageSizeMax);
+}
+
+function oneOf<const T extends string>(name: string, value: string, accepted: readonly T[]): T {
+  const found = accepted.find((one) => one === value);
+  if (found === undefined)
+    throw new FhirError('invalid', `${name}=${printable(value)} is not accepted here; accepted: ${listed(accepted)}.`);
+  return found;
+}
+
+/** Error for a name that is no resource type, with the nearest that is one. */
+export function unknownType(type: string, definitions: Definitions): FhirError {
+  const near = nearest(type, definitions.resourceTypes);
+  return new FhirError(
+    'invalid',
+    `"${printable(type)}" is not a resource type of FHIR R4.${near === undefined ? '' : ` Did you mean "${near}"?`}`,
+  );
+}
+
+const listed = (names: readonly string[]): string => names.join(', ');
+
+/** Names from outside are shown back cut short and without control characters. */
+function printable(text: string): string {
+  const clean = text.replace(/\p{C}/gu, '?');
+  return clean.length <= 80 ? clean : `${clean.slice(0, 77)}...`;
+}

@@ -1,0 +1,266 @@
+// search-type, search-system and compartment search: one page of a searchset. https://hl7.org/fhir/R4/http.html#search
+import { limits } from '../../base/limits.ts';
+import { FhirError, operationOutcome } from '../../base/outcome.ts';
+import type { Condition, Page, Row, Search } from '../../store/store.ts';
+import { preferences } from '../answer.ts';
+import { bundlePieces, outcomeEntry, searchEntry } from '../bundle.ts';
+import type { EngineContext } from '../context.ts';
+import type { Answer, Caller, FhirRequest } from '../interaction.ts';
+import { pagePosition, pageUrl } from '../page-link.ts';
+import { compileCriteria, compileSort } from './compile.ts';
+import { followedPrefixes, includedRows } from './include.ts';
+import { compartmentKey, parameterPrefix } from './keys.ts';
+import { parseSearch, type SearchRequest } from './parse.ts';
+
+/** Where a search looks: its types, and the compartment it stays within. */
+export interface SearchScope {
+  types: readonly string[];
+  compartment?: { type: string; id: string };
+  /** Path that a paging link repeats. */
+  path: string;
+  interaction: 'search-type' | 'search-system' | 'search-compartment';
+}
+
+/** The query of a search: the URL's, and for POST the form's after it. */
+export function searchQuery(request: FhirRequest, posted: boolean): string {
+  if (!posted || request.body.length === 0) return request.query;
+  const form = Buffer.from(request.body).toString('utf8');
+  return request.query === '' ? form : `${request.query}&${form}`;
+}
+
+/** One page: matches, what they include, and links. */
+export async function search(
+  scope: SearchScope,
+  query: string,
+  request: FhirRequest,
+  caller: Caller,
+  context: EngineContext,
+): Promise<Answer> {
+  const position = await pagePosition(scope.path, query, context);
+  const lenient = position === undefined && preferences(request.header('prefer')).handling === 'lenient';
+  const parsed = parseSearch(scope.types, position?.query ?? query, { definitions: context.definitions, lenient });
+  const wheres = conditions(parsed, scope, context);
+  if (parsed.countOnly || parsed.count === 0) return countAnswer(parsed, wheres, scope, caller, context);
+
+  const page = await searchPage(parsed, wheres, position?.cursor, caller, context);
+  const [included, total] = await Promise.all([
+    includedRows(page.rows, parsed, caller, context),
+    totalOf(parsed, wheres, page, position === undefined, caller, context),
+  ]);
+  const entries = page.rows.map((row) => searchEntry(live(row), 'match', context.baseUrl));
+  for (const row of included) entries.push(searchEntry(row, 'include', context.baseUrl));
+  if (parsed.ignored.length > 0) entries.push(outcomeEntry(ignoredOutcome(parsed)));
+  const links = [selfLink(parsed, scope, context)];
+  if (page.next !== undefined) {
+    links.push({
+      relation: 'next',
+      url: await pageUrl({ path: scope.path, query: parsed.self, cursor: page.next }, context),
+    });
+  }
+  return {
+    status: 200,
+    headers: {},
+    body: bundlePieces({ type: 'searchset', ...(total === undefined ? {} : { total }), link: links }, entries),
+    interaction: scope.interaction,
+  };
+}
+
+const live = (row: Row): Row & { body: Uint8Array } => row as Row & { body: Uint8Array };
+
+const selfLink = (parsed: SearchRequest, { path }: SearchScope, context: EngineContext) => ({
+  relation: 'self' as 'self' | 'next',
+  url: `${context.baseUrl}${path === '' ? '' : `/${path}`}${parsed.self === '' ? '' : `?${parsed.self}`}`,
+});
+
+function ignoredOutcome(parsed: SearchRequest): unknown {
+  return operationOutcome(
+    parsed.ignored.map((issue) => ({
+      ...issue,
+      severity: 'warning',
+      diagnostics: `Left out of this search: ${issue.diagnostics}`,
+    })),
+  );
+}
+
+/** Type → what must hold for it. A compartment leaves out the types that are never members. */
+function conditions(
+  parsed: SearchRequest,
+  { compartment }: SearchScope,
+  context: EngineContext,
+): Map<string, Condition> {
+  const wheres = new Map<string, Condition>();
+  const now = context.clock.now();
+  for (const type of parsed.types) {
+    const where = compileCriteria(type, parsed.criteria, { ...context, now });
+    if (compartment === undefined) wheres.set(type, where);
+    else wheres.set(type, { kind: 'and', of: [membership(type, compartment, context), where] });
+  }
+  return wheres;
+}
+
+/** What makes a resource of `type` a member of a compartment. https://hl7.org/fhir/R4/compartmentdefinition.html */
+export function membership(type: string, compartment: { type: string; id: string }, context: EngineContext): Condition {
+  if (compartment.type === 'Patient') return { kind: 'key', key: compartmentKey(compartment.id, type) };
+  const codes = context.definitions.compartments.get(compartment.type)?.get(type) ?? [];
+  const of: Condition[] = codes.map((code) => ({
+    kind: 'key',
+    key: `${parameterPrefix(type, code)}r${compartment.type}/${compartment.id}`,
+  }));
+  if (type === compartment.type) of.push({ kind: 'ids', ids: [compartment.id] });
+  return of.length === 0 ? { kind: 'none' } : { kind: 'or', of };
+}
+
+// ---- pages ----
+
+async function searchPage(
+  parsed: SearchRequest,
+  wheres: ReadonlyMap<string, Condition>,
+  after: string | undefined,
+  caller: Caller,
+  context: EngineContext,
+): Promise<Page> {
+  const [only, ...more] = parsed.types;
+  if (only === undefined) return { rows: [] };
+  if (more.length === 0) return context.store.search(storeSearch(only, parsed, wheres, after, context), caller.filter);
+  return parsed.sort.length === 0
+    ? typeAfterType(parsed, wheres, after, caller, context)
+    : mergedByLastUpdated(parsed, wheres, after, caller, context);
+}
+
+function storeSearch(
+  type: string,
+  parsed: SearchRequest,
+  wheres: ReadonlyMap<string, Condition>,
+  after: string | undefined,
+  context: EngineContext,
+): Search {
+  return {
+    type,
+    where: wheres.get(type) ?? { kind: 'none' },
+    order: compileSort(type, parsed.sort, context),
+    limit: parsed.count,
+    keysOf: followedPrefixes(type, parsed.includes, context),
+    budgetMs: limits.queryBudgetMs,
+    ...(after === undefined ? {} : { after }),
+  };
+}
+
+/** Several types without an order: one type's matches after another's. The cursor is the type and the place within it. */
+async function typeAfterType(
+  parsed: SearchRequest,
+  wheres: ReadonlyMap<string, Condition>,
+  after: string | undefined,
+  caller: Caller,
+  context: EngineContext,
+): Promise<Page> {
+  let [at, cursor] = after === undefined ? [0, undefined] : (JSON.parse(after) as [number, string | undefined]);
+  const rows: Row[] = [];
+  for (; at < parsed.types.length; at++, cursor = undefined) {
+    if (rows.length === parsed.count) return { rows, next: JSON.stringify([at]) };
+    const request = storeSearch(parsed.types[at] ?? '', parsed, wheres, cursor ?? undefined, context);
+    const page = await context.store.search({ ...request, limit: parsed.count - rows.length }, caller.filter);
+    rows.push(...page.rows);
+    if (page.next !== undefined) return { rows, next: JSON.stringify([at, page.next]) };
+  }
+  return { rows };
+}
+
+/** Several types by _lastUpdated: the best of each type merged. The cursor is the last instant and who was shown at it. */
+async function mergedByLastUpdated(
+  parsed: SearchRequest,
+  wheres: ReadonlyMap<string, Condition>,
+  after: string | undefined,
+  caller: Caller,
+  context: EngineContext,
+): Promise<Page> {
+  const [sort, ...more] = parsed.sort;
+  if (sort === undefined || more.length > 0 || sort.parameter.code !== '_lastUpdated') {
+    throw new FhirError(
+      'invalid',
+      'A search of several types can be sorted by _lastUpdated alone; give one _type for another order.',
+    );
+  }
+  const [instant, shown] = after === undefined ? [undefined, []] : (JSON.parse(after) as [number, string[]]);
+  const place: Condition[] =
+    instant === undefined
+      ? []
+      : [{ kind: 'lastUpdated', ...(sort.descending ? { to: instant + 1 } : { from: instant }) }];
+  const pages: Row[] = [];
+  for (const type of parsed.types) {
+    const seen = shown.filter((one) => one.startsWith(`${type}/`)).map((one) => one.slice(type.length + 1));
+    const unseen: Condition[] = seen.length === 0 ? [] : [{ kind: 'not', of: { kind: 'ids', ids: seen } }];
+    const request = storeSearch(type, parsed, wheres, undefined, context);
+    const where: Condition = { kind: 'and', of: [request.where, ...place, ...unseen] };
+    const page = await context.store.search({ ...request, where, limit: parsed.count + 1 }, caller.filter);
+    pages.push(...page.rows);
+  }
+  const direction = sort.descending ? -1 : 1;
+  pages.sort((a, b) => direction * (a.lastUpdated - b.lastUpdated));
+  const rows = pages.slice(0, parsed.count);
+  const last = rows.at(-1);
+  if (pages.length <= parsed.count || last === undefined) return { rows };
+  const sameInstant = rows
+    .filter(({ lastUpdated }) => lastUpdated === last.lastUpdated)
+    .map(({ type, id }) => `${type}/${id}`);
+  const kept = last.lastUpdated === instant ? shown : [];
+  return { rows, next: JSON.stringify([last.lastUpdated, [...kept, ...sameInstant]]) };
+}
+
+// ---- totals ----
+
+/** Bundle.total: counted when asked for; without cost when the first page is also the last. */
+async function totalOf(
+  parsed: SearchRequest,
+  wheres: ReadonlyMap<string, Condition>,
+  page: Page,
+  first: boolean,
+  caller: Caller,
+  context: EngineContext,
+): Promise<number | undefined> {
+  if (first && page.next === undefined) return page.rows.length;
+  if (parsed.total === 'none') return undefined;
+  return (await countAll(wheres, caller, context)).count;
+}
+
+async function countAll(
+  wheres: ReadonlyMap<string, Condition>,
+  caller: Caller,
+  context: EngineContext,
+): Promise<{ count: number; exact: boolean }> {
+  let count = 0;
+  let exact = true;
+  for (const [type, where] of wheres) {
+    const found = await context.store.count(
+      { type, where },
+      { cap: limits.totalMax, budgetMs: limits.queryBudgetMs },
+      caller.filter,
+    );
+    count += found.count;
+    exact &&= found.exact;
+  }
+  return { count, exact };
+}
+
+async function countAnswer(
+  parsed: SearchRequest,
+  wheres: ReadonlyMap<string, Condition>,
+  scope: SearchScope,
+  caller: Caller,
+  context: EngineContext,
+): Promise<Answer> {
+  const { count, exact } = await countAll(wheres, caller, context);
+  const notes = exact ? [] : [outcomeEntry(operationOutcome([estimateIssue]))];
+  if (parsed.ignored.length > 0) notes.push(outcomeEntry(ignoredOutcome(parsed)));
+  return {
+    status: 200,
+    headers: {},
+    body: bundlePieces({ type: 'searchset', total: count, link: [selfLink(parsed, scope, context)] }, notes),
+    interaction: scope.interaction,
+  };
+}
+
+const estimateIssue = {
+  severity: 'information' as const,
+  code: 'too-costly' as const,
+  diagnostics: `Counting stopped at ${limits.totalMax}; there are at least as many matches as the total says.`,
+};

@@ -1,0 +1,115 @@
+// The entries of a batch or transaction as sent, each with its own stretch of the text.
+// https://hl7.org/fhir/R4/http.html#transaction
+import { limits } from '../../base/limits.ts';
+import { FhirError } from '../../base/outcome.ts';
+import { elementSpans, memberSpans } from '../../model/json.ts';
+import type { FhirRequest } from '../interaction.ts';
+
+export interface BundleEntry {
+  /** Place in the Bundle, from 0. */
+  at: number;
+  fullUrl: string | undefined;
+  method: FhirRequest['method'];
+  /** Relative to the base, no leading slash. */
+  path: string;
+  query: string;
+  /** Lower-case name → value, for the conditions an entry may carry. */
+  headers: Readonly<Record<string, string>>;
+  /** JSON text of the resource, as sent; empty when there is none. */
+  bytes: Uint8Array;
+  /** The same parsed. */
+  resource: unknown;
+}
+
+interface SentEntry {
+  fullUrl?: unknown;
+  resource?: unknown;
+  request?: { method?: unknown; url?: unknown } & Record<string, unknown>;
+}
+
+const METHODS: readonly string[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
+
+const CONDITIONS = {
+  ifNoneMatch: 'if-none-match',
+  ifModifiedSince: 'if-modified-since',
+  ifMatch: 'if-match',
+  ifNoneExist: 'if-none-exist',
+};
+
+/** Entries in order. Throws FhirError('invalid') naming the entry that is not one. `bundle` is `bytes` parsed. */
+export function bundleEntries(
+  bytes: Uint8Array,
+  bundle: { entry?: unknown; resourceType: string },
+  baseUrl: string,
+): BundleEntry[] {
+  if (bundle.entry === undefined) return [];
+  if (!Array.isArray(bundle.entry))
+    throw new FhirError('invalid', 'Bundle.entry is a list.', { expression: 'Bundle.entry' });
+  if (bundle.entry.length > limits.bundleEntriesMax) {
+    throw new FhirError(
+      'too-costly',
+      `A Bundle has at most ${limits.bundleEntriesMax} entries; this one has ${bundle.entry.length}. Send several, or load the file with the command line.`,
+    );
+  }
+  const list = memberSpans(bytes).get('entry');
+  const spans = list === undefined ? [] : elementSpans(bytes, list.valueStart, list.valueEnd);
+  return bundle.entry.map((sent: unknown, at) => {
+    const entry = (typeof sent === 'object' && sent !== null ? sent : {}) as SentEntry;
+    const span = spans[at];
+    const resource =
+      span && entry.resource !== undefined ? memberSpans(bytes, span.start, span.end).get('resource') : undefined;
+    return {
+      at,
+      ...requestOf(entry, at, baseUrl),
+      fullUrl: typeof entry.fullUrl === 'string' ? entry.fullUrl : undefined,
+      bytes: resource === undefined ? EMPTY : bytes.subarray(resource.valueStart, resource.valueEnd),
+      resource: entry.resource,
+    };
+  });
+}
+
+const EMPTY = new Uint8Array(0);
+
+function requestOf(
+  { request }: SentEntry,
+  at: number,
+  baseUrl: string,
+): Pick<BundleEntry, 'method' | 'path' | 'query' | 'headers'> {
+  const expression = `Bundle.entry[${at}].request`;
+  const { method, url } = request ?? {};
+  if (typeof method !== 'string' || !METHODS.includes(method)) {
+    throw new FhirError('invalid', `Each entry needs a request with a method out of ${METHODS.join(', ')}.`, {
+      expression: `${expression}.method`,
+    });
+  }
+  if (typeof url !== 'string') {
+    throw new FhirError('invalid', 'Each entry needs a request with a url, such as "Patient" or "Patient/1".', {
+      expression: `${expression}.url`,
+    });
+  }
+  const headers: Record<string, string> = {};
+  for (const [member, header] of Object.entries(CONDITIONS)) {
+    const value = request?.[member];
+    if (typeof value === 'string') headers[header] = value;
+  }
+  const relative = url.startsWith(`${baseUrl}/`) ? url.slice(baseUrl.length + 1) : url.replace(/^\//, '');
+  const mark = relative.indexOf('?');
+  return {
+    method: method as FhirRequest['method'],
+    path: mark < 0 ? relative : relative.slice(0, mark),
+    query: mark < 0 ? '' : relative.slice(mark + 1),
+    headers,
+  };
+}
+
+/** An entry as a request of its own. `outer` gives what holds for the whole Bundle: its Prefer header and its end. */
+export function requestOfEntry(entry: BundleEntry, outer: FhirRequest): FhirRequest {
+  return {
+    method: entry.method,
+    path: entry.path,
+    query: entry.query,
+    body: entry.bytes,
+    signal: outer.signal,
+    header: (name) => entry.headers[name] ?? (name === 'prefer' ? outer.header('prefer') : undefined),
+  };
+}

@@ -1,0 +1,114 @@
+// What the resources of a transaction are called while it is on its way, and what they are called afterwards: fullUrls,
+// conditional references, and the rewriting of both. https://hl7.org/fhir/R4/http.html#trules
+import { FhirError } from '../../base/outcome.ts';
+import { replaceStrings } from '../../model/json.ts';
+
+/**
+ * JSON members whose strings are references, URIs or canonicals in R4. "If a temporary identity is found in an element
+ * of type uri, url, oid, uuid, canonical or Reference it is replaced"; a string such as Identifier.value stays.
+ */
+const URI_MEMBERS: ReadonlySet<string> = new Set(
+  (
+    'reference address answerValueSet authority authorizationUrl base baseDefinition capabilities compartment contentReference ' +
+    'defaultValueCanonical defaultValueOid defaultValueUri defaultValueUrl defaultValueUuid definition definitionCanonical ' +
+    'definitionUri derivedFrom derivedFromUri detail endpoint eventUri exampleCanonical fixedCanonical fixedOid fixedUri fixedUrl ' +
+    'fixedUuid graph implementationGuide imports inputProfile instantiates instantiatesCanonical instantiatesUri issuer jurisdiction ' +
+    'library link location measure moduleCanonical moduleUri nameUrl onlineInformation outputProfile parent partOf patternCanonical ' +
+    'patternOid patternUri patternUrl patternUuid policy profile protocol questionnaire relativePath rendering replaces resource ' +
+    'source sourceCanonical sourceUri supplements supportedProfile target targetCanonical targetProfile targetUri transform uri url ' +
+    'valueCanonical valueOid valueSet valueUri valueUrl valueUuid workflow'
+  ).split(' '),
+);
+
+/** Temporary or foreign identity → "Type/id" here. */
+export type Identities = ReadonlyMap<string, string>;
+
+/** `http://elsewhere/fhir/` of a fullUrl that ends in Type/id: what its own relative references start from. */
+function serverOf(fullUrl: string | undefined): string | undefined {
+  return fullUrl === undefined
+    ? undefined
+    : /^(https?:\/\/.*\/)[A-Z][A-Za-z]+\/[A-Za-z0-9\-.]{1,64}$/.exec(fullUrl)?.[1];
+}
+
+/**
+ * The text of an entry's resource with every identity in it replaced by what it will be called. `conditional` maps the
+ * text of conditional references to what they matched. Bytes that are not such a value stay as they are.
+ */
+export function withFinalIdentities(
+  bytes: Uint8Array,
+  fullUrl: string | undefined,
+  identities: Identities,
+  conditional: Identities,
+): Uint8Array {
+  const server = serverOf(fullUrl);
+  return replaceStrings(bytes, (name, value) => {
+    if (name === 'div') return withFinalLinks(value, identities);
+    if (!URI_MEMBERS.has(name)) return undefined;
+    const matched = conditional.get(value);
+    if (matched !== undefined && name === 'reference') return matched;
+    return finalIdentity(value, server, identities);
+  });
+}
+
+function finalIdentity(value: string, server: string | undefined, identities: Identities): string | undefined {
+  const whole = identities.get(value) ?? (server === undefined ? undefined : identities.get(server + value));
+  if (whole !== undefined) return whole;
+  const fragment = value.indexOf('#');
+  if (fragment <= 0) return undefined;
+  const target = identities.get(value.slice(0, fragment));
+  return target === undefined ? undefined : target + value.slice(fragment);
+}
+
+/** href and src of a narrative. */
+function withFinalLinks(div: string, identities: Identities): string | undefined {
+  if (!div.includes('href') && !div.includes('src')) return undefined;
+  return div.replace(/(\s(?:href|src)\s*=\s*)(["'])([^"']*)\2/g, (all, before: string, quote: string, link: string) => {
+    const final = identities.get(link.replaceAll('&amp;', '&'));
+    return final === undefined ? all : before + quote + final + quote;
+  });
+}
+
+const MAYBE_CONDITIONAL = /^([A-Z][A-Za-z]+)\?(.+)$/s;
+
+/** Texts of conditional references (`Patient?identifier=…`) in a resource, as they stand. */
+export function conditionalReferences(bytes: Uint8Array): Set<string> {
+  const found = new Set<string>();
+  replaceStrings(
+    bytes,
+    (name, value) => {
+      if (name === 'reference' && MAYBE_CONDITIONAL.test(value)) found.add(value);
+      return undefined;
+    },
+    mayHoldQuestionMark,
+  );
+  return found;
+}
+
+const QUESTION_MARK = 0x3f;
+const mayHoldQuestionMark = (bytes: Uint8Array, start: number, end: number): boolean => {
+  const at = bytes.indexOf(QUESTION_MARK, start);
+  return at >= 0 && at < end;
+};
+
+/** Type and query of a conditional reference. */
+export function conditionalParts(reference: string): { type: string; query: string } {
+  const [, type = '', query = ''] = MAYBE_CONDITIONAL.exec(reference) ?? [];
+  return { type, query };
+}
+
+/** Adds an identity; 400 when the Bundle uses one fullUrl for two resources. */
+export function addIdentity(
+  identities: Map<string, string>,
+  fullUrl: string | undefined,
+  target: string,
+  at: number,
+): void {
+  if (fullUrl === undefined || fullUrl === '') return;
+  const known = identities.get(fullUrl);
+  if (known !== undefined && known !== target) {
+    throw new FhirError('invalid', 'Two entries have this fullUrl; each resource of a transaction needs its own.', {
+      expression: `Bundle.entry[${at}].fullUrl`,
+    });
+  }
+  identities.set(fullUrl, target);
+}

@@ -1,0 +1,118 @@
+// Conditions as algebra: flatten, fold, dedupe. What comes out means the same and is easier to plan.
+import { compareKeys } from './match.ts';
+import type { Alias, Condition, Key } from './store.ts';
+
+const all: Condition = { kind: 'all' };
+const none: Condition = { kind: 'none' };
+
+/** All of them; simplified. */
+export function and(parts: readonly Condition[]): Condition {
+  const flat = parts.flatMap((part) => (part.kind === 'and' ? part.of : [part]));
+  if (flat.some((part) => part.kind === 'none')) return none;
+  const rest = meetIds(meetLastUpdated(unique(flat.filter((part) => part.kind !== 'all'))));
+  if (rest.some((part) => part.kind === 'none')) return none;
+  return rest.length === 0 ? all : rest.length === 1 && rest[0] !== undefined ? rest[0] : { kind: 'and', of: rest };
+}
+
+/** At least one of them; simplified. */
+export function or(parts: readonly Condition[]): Condition {
+  const flat = parts.flatMap((part) => (part.kind === 'or' ? part.of : [part]));
+  if (flat.some((part) => part.kind === 'all')) return all;
+  const rest = joinIds(unique(flat.filter((part) => part.kind !== 'none')));
+  return rest.length === 0 ? none : rest.length === 1 && rest[0] !== undefined ? rest[0] : { kind: 'or', of: rest };
+}
+
+/** The opposite; a negated `or` becomes an `and` of negations, so that each can be a conjunct of its own. */
+export function not(part: Condition): Condition {
+  if (part.kind === 'all') return none;
+  if (part.kind === 'none') return all;
+  if (part.kind === 'not') return part.of;
+  if (part.kind === 'or') return and(part.of.map(not));
+  return { kind: 'not', of: part };
+}
+
+/** The same condition, flat and folded: `all` and `none` occur only as the whole of a condition or of an alias. */
+export function simplify(condition: Condition): Condition {
+  switch (condition.kind) {
+    case 'all':
+    case 'none':
+    case 'key':
+      return condition;
+    case 'ids':
+      return condition.ids.length === 0 ? none : condition;
+    case 'span':
+      return compareKeys(condition.from, condition.to) < 0 ? condition : none;
+    case 'lastUpdated':
+      return lastUpdated(condition.from, condition.to);
+    case 'and':
+      return and(condition.of.map(simplify));
+    case 'or':
+      return or(condition.of.map(simplify));
+    case 'not':
+      return not(simplify(condition.of));
+    case 'refers': {
+      const to = simplifyAlias(condition.to);
+      return to.where.kind === 'none' ? none : { ...condition, to };
+    }
+    case 'referred': {
+      const by = simplifyAlias(condition.by);
+      return by.where.kind === 'none' ? none : { ...condition, by };
+    }
+  }
+}
+
+/** The conditions that must all hold. */
+export function conjuncts(condition: Condition): readonly Condition[] {
+  return condition.kind === 'and' ? condition.of : condition.kind === 'all' ? [] : [condition];
+}
+
+/** The half-open range of all keys that start with `prefix`. */
+export function prefixSpan(prefix: Key): { from: Key; to: Key } {
+  const last = prefix.length - 1;
+  return { from: prefix, to: prefix.slice(0, last) + String.fromCharCode(prefix.charCodeAt(last) + 1) };
+}
+
+function simplifyAlias(alias: Alias): Alias {
+  return { type: alias.type, where: simplify(alias.where) };
+}
+
+function lastUpdated(from: number | undefined, to: number | undefined): Condition {
+  if (from === undefined && to === undefined) return all;
+  if (from !== undefined && to !== undefined && from >= to) return none;
+  return { kind: 'lastUpdated', ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) };
+}
+
+function unique(parts: readonly Condition[]): readonly Condition[] {
+  if (parts.length < 2) return parts;
+  const seen = new Map<string, Condition>();
+  for (const part of parts) {
+    const text = JSON.stringify(part);
+    if (!seen.has(text)) seen.set(text, part);
+  }
+  return [...seen.values()];
+}
+
+function meetLastUpdated(parts: readonly Condition[]): readonly Condition[] {
+  const ranges = parts.filter((part) => part.kind === 'lastUpdated');
+  if (ranges.length < 2) return parts;
+  const from = ranges.map((range) => range.from).filter((bound) => bound !== undefined);
+  const to = ranges.map((range) => range.to).filter((bound) => bound !== undefined);
+  const met = lastUpdated(from.length > 0 ? Math.max(...from) : undefined, to.length > 0 ? Math.min(...to) : undefined);
+  return [...parts.filter((part) => part.kind !== 'lastUpdated'), met];
+}
+
+function meetIds(parts: readonly Condition[]): readonly Condition[] {
+  const lists = parts.filter((part) => part.kind === 'ids');
+  const [first, ...others] = lists;
+  if (first === undefined || others.length === 0) return parts;
+  const sets = others.map((list) => new Set(list.ids));
+  const ids = first.ids.filter((id) => sets.every((set) => set.has(id)));
+  return [...parts.filter((part) => part.kind !== 'ids'), ids.length > 0 ? { kind: 'ids', ids } : none];
+}
+
+function joinIds(parts: readonly Condition[]): readonly Condition[] {
+  const lists = parts.filter((part) => part.kind === 'ids');
+  if (lists.length < 2) return parts;
+  const ids = [...new Set(lists.flatMap((list) => list.ids))];
+  return [...parts.filter((part) => part.kind !== 'ids'), { kind: 'ids', ids }];
+}

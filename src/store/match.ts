@@ -1,0 +1,74 @@
+// Conditions decided on one row in memory: byte order of keys, and the conditions that need no other row.
+import type { Condition, Key, Within } from './store.ts';
+
+/** What a condition looks at in a row. */
+export interface MatchedRow {
+  type: string;
+  id: string;
+  lastUpdated: number;
+  keys: readonly Key[];
+}
+
+/** Decides `refers` and `referred`, which need other rows; without it they throw. */
+export type Joins = (condition: Extract<Condition, { kind: 'refers' | 'referred' }>, row: MatchedRow) => boolean;
+
+/**
+ * Order of keys by their UTF-8 bytes: <0, 0, >0. Where two UTF-16 units differ and one is a surrogate, the surrogate
+ * belongs to a character above U+FFFF and sorts last; everywhere else units and bytes sort alike.
+ */
+export function compareKeys(a: Key, b: Key): number {
+  const shared = Math.min(a.length, b.length);
+  for (let at = 0; at < shared; at++) {
+    const left = a.charCodeAt(at);
+    const right = b.charCodeAt(at);
+    if (left === right) continue;
+    const leftHigh = left >= 0xd800 && left <= 0xdfff;
+    const rightHigh = right >= 0xd800 && right <= 0xdfff;
+    if (leftHigh !== rightHigh) return leftHigh ? 1 : -1;
+    return left - right;
+  }
+  return a.length - b.length;
+}
+
+/** Whether a key lies in from ≤ key < to and fits `within`. */
+export function inSpan(key: Key, span: { from: Key; to: Key; within?: Within }): boolean {
+  if (compareKeys(key, span.from) < 0 || compareKeys(key, span.to) >= 0) return false;
+  return span.within === undefined || fits(key, span.within);
+}
+
+function fits(key: Key, within: Within): boolean {
+  if (within.kind === 'tail') return compareKeys(key.slice(within.at), within.atMost) <= 0;
+  const tab = key.indexOf('\t', 5);
+  return key.slice(5, tab < 0 ? undefined : tab).includes(within.text);
+}
+
+/** Whether the condition holds for the row; a lastUpdated range is half-open like a span. */
+export function matchesKeys(row: MatchedRow, condition: Condition, joins?: Joins): boolean {
+  switch (condition.kind) {
+    case 'all':
+      return true;
+    case 'none':
+      return false;
+    case 'key':
+      return row.keys.includes(condition.key);
+    case 'span':
+      return row.keys.some((key) => inSpan(key, condition));
+    case 'ids':
+      return condition.ids.includes(row.id);
+    case 'lastUpdated':
+      return (
+        row.lastUpdated >= (condition.from ?? Number.NEGATIVE_INFINITY) &&
+        row.lastUpdated < (condition.to ?? Number.POSITIVE_INFINITY)
+      );
+    case 'and':
+      return condition.of.every((part) => matchesKeys(row, part, joins));
+    case 'or':
+      return condition.of.some((part) => matchesKeys(row, part, joins));
+    case 'not':
+      return !matchesKeys(row, condition.of, joins);
+    case 'refers':
+    case 'referred':
+      if (joins === undefined) throw new TypeError(`${condition.kind} needs other rows`);
+      return joins(condition, row);
+  }
+}

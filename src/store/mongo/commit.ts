@@ -1,0 +1,204 @@
+// Commits. One transaction at a time in a process, and all commits that wait meanwhile go together in the next: one
+// insert, one update, one outbox entry and one flush for many of them. Within a process nothing ever conflicts and
+// lastUpdated grows in commit order; commits of other processes meet in the database and the loser starts again.
+import type { AnyBulkWriteOperation, ClientSession, MongoClient } from 'mongodb';
+import { ObjectId, Timestamp } from 'mongodb';
+import type { Clock } from '../../base/clock.ts';
+import { limits } from '../../base/limits.ts';
+import type { Check, Commit, Condition, Key, Written } from '../store.ts';
+import { StoreError, typeKey } from '../store.ts';
+import { transact } from './faults.ts';
+import { type Collections, hash, type ResourceDoc } from './layout.ts';
+import { isHolding } from './search.ts';
+import { Stage } from './stage.ts';
+
+/** A group is closed above this; a single larger commit still goes, alone. */
+const GROUP_WRITES_MAX = 500;
+const GROUP_BYTES_MAX = 8 * 1024 * 1024;
+/** Slots for locks: so many that two unrelated keys rarely share one, so few that they need no tidying. */
+const LOCK_SLOTS = 65_536;
+
+type Outcome = Written[] | StoreError;
+
+interface Waiting {
+  commit: Commit;
+  resolve(written: Written[]): void;
+  reject(reason: unknown): void;
+}
+
+interface Context {
+  client: MongoClient;
+  on: Collections;
+  clock: Clock;
+}
+
+/** Takes commits and groups them. */
+export class Committer {
+  readonly #context: Context;
+  #queue: Waiting[] = [];
+  #working: Promise<void> | undefined;
+  #lastUpdated = 0;
+
+  constructor(context: Context) {
+    this.#context = context;
+  }
+
+  commit(commit: Commit): Promise<Written[]> {
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ commit, resolve, reject });
+      this.#working ??= this.#work();
+    });
+  }
+
+  /** Resolves when nothing waits and nothing is under way. */
+  async idle(): Promise<void> {
+    while (this.#working !== undefined) await this.#working;
+  }
+
+  /** Never rejects: each commit hears what became of it. */
+  async #work(): Promise<void> {
+    // Commits of the same turn of the event loop share the first group.
+    await new Promise((resolve) => setImmediate(resolve));
+    while (this.#queue.length > 0) await this.#run(this.#take());
+    this.#working = undefined;
+  }
+
+  /** From the front of the queue: one commit with checks, or as many without as fit. */
+  #take(): Waiting[] {
+    let writes = 0;
+    let bytes = 0;
+    let count = 0;
+    for (const { commit } of this.#queue) {
+      const hasChecks = (commit.checks?.length ?? 0) > 0;
+      if (hasChecks && count > 0) break;
+      writes += commit.writes.length;
+      for (const { body } of commit.writes) bytes += body?.length ?? 0;
+      if (count > 0 && (writes > GROUP_WRITES_MAX || bytes > GROUP_BYTES_MAX)) break;
+      count += 1;
+      if (hasChecks) break;
+    }
+    return this.#queue.splice(0, count);
+  }
+
+  async #run(group: Waiting[]): Promise<void> {
+    try {
+      const outcomes = await this.#transact(group.map(({ commit }) => commit));
+      for (const [at, { resolve, reject }] of group.entries()) {
+        const outcome = outcomes[at];
+        if (Array.isArray(outcome)) resolve(outcome);
+        else reject(outcome);
+      }
+    } catch (error) {
+      const isShared = error instanceof StoreError || group.length === 1;
+      if (isShared) for (const { reject } of group) reject(error);
+      // One of them cannot be written at all; alone, each hears of its own trouble only.
+      else for (const waiting of group) await this.#run([waiting]);
+    }
+  }
+
+  async #transact(commits: readonly Commit[]): Promise<Outcome[]> {
+    const { client } = this.#context;
+    try {
+      return await transact(client, (session, again) => this.#attempt(session, commits, again.isDuplicate));
+    } catch (error) {
+      // Nothing to write: the transaction was given up on purpose.
+      if (error instanceof Unchanged) return error.outcomes;
+      throw error;
+    }
+  }
+
+  async #attempt(session: ClientSession, commits: readonly Commit[], isCareful: boolean): Promise<Outcome[]> {
+    const { on, clock } = this.#context;
+    const checks = commits.flatMap((commit) => commit.checks ?? []);
+    if (checks.length > 0) {
+      await lock(on, checks, session);
+      const failed = await firstFailed(on, checks, session);
+      if (failed >= 0) {
+        throw new Unchanged([new StoreError('check', 'What was found before has changed', { at: failed })]);
+      }
+    }
+    const stored = await storedRows(on, commits, session, isCareful);
+    const stage = new Stage(stored, { now: clock.now(), after: this.#lastUpdated });
+    const outcomes = commits.map((commit) => stage.add(commit.writes));
+    if (stage.changes.length === 0) throw new Unchanged(outcomes);
+    await write(on, stage, session);
+    this.#lastUpdated = stage.lastUpdated;
+    return outcomes;
+  }
+}
+
+/** Ends a transaction that has nothing to write. */
+class Unchanged extends Error {
+  readonly outcomes: Outcome[];
+
+  constructor(outcomes: Outcome[]) {
+    super('nothing to write');
+    this.outcomes = outcomes;
+  }
+}
+
+/**
+ * The rows that the commits touch. Those expected absent are usually fresh and not looked up: should one exist, the
+ * insert meets a duplicate key, and the transaction starts again with `isCareful`.
+ */
+async function storedRows(
+  on: Collections,
+  commits: readonly Commit[],
+  session: ClientSession,
+  isCareful: boolean,
+): Promise<Map<string, ResourceDoc>> {
+  const refs = new Set<string>();
+  for (const { writes } of commits) {
+    for (const { type, id, expect } of writes) if (isCareful || expect !== 'absent') refs.add(`${type}/${id}`);
+  }
+  if (refs.size === 0) return new Map();
+  const found = await on.resource.find({ _id: { $in: [...refs] } }, { session, hint: { _id: 1 } }).toArray();
+  return new Map(found.map((doc) => [doc._id, doc]));
+}
+
+/** The outbox comes last: its server time then lies after everything that this transaction depended on. */
+async function write(on: Collections, stage: Stage, session: ClientSession): Promise<void> {
+  const { inserts, replacements, past, changes } = stage;
+  if (inserts.length > 0) await on.resource.insertMany(inserts, { session, ordered: false });
+  if (replacements.length > 0) {
+    const operations = replacements.map(
+      ({ before, after }): AnyBulkWriteOperation<ResourceDoc> => ({
+        replaceOne: { filter: { _id: before._id, v: before.v }, replacement: after },
+      }),
+    );
+    const { matchedCount } = await on.resource.bulkWrite(operations, { session, ordered: false });
+    if (matchedCount !== replacements.length) throw new Error('a row changed within a snapshot');
+  }
+  if (past.length > 0) await on.history.insertMany(past, { session, ordered: false });
+  // The server replaces an empty timestamp by its own time.
+  await on.outbox.insertOne({ _id: new ObjectId(), ts: new Timestamp({ t: 0, i: 0 }), changes }, { session });
+}
+
+// ---- checks ------------------------------------------------------------------------------------------------------
+
+/**
+ * Snapshot reads do not stop phantoms: two commits may each find nothing and each insert. So each writes to a lock per
+ * key that its checks ask for; two checks that share a key then conflict, and the second sees the first one's insert.
+ */
+async function lock(on: Collections, checks: readonly Check[], session: ClientSession): Promise<void> {
+  const keys = checks.flatMap((check) => {
+    const own = equalKeys(check.where).filter((key) => key !== typeKey(check.type));
+    return own.length > 0 ? own : [typeKey(check.type)];
+  });
+  const slots = [...new Set(keys.map((key) => hash(key) % LOCK_SLOTS))].sort((a, b) => a - b);
+  const operations = slots.map((_id) => ({ updateOne: { filter: { _id }, update: { $inc: { n: 1 } }, upsert: true } }));
+  await on.lock.bulkWrite(operations, { session });
+}
+
+function equalKeys(condition: Condition): Key[] {
+  if (condition.kind === 'key') return [condition.key];
+  return condition.kind === 'and' || condition.kind === 'or' ? condition.of.flatMap(equalKeys) : [];
+}
+
+/** Index of the first check that does not hold, or -1. */
+async function firstFailed(on: Collections, checks: readonly Check[], session: ClientSession): Promise<number> {
+  for (const [at, check] of checks.entries()) {
+    if (!(await isHolding(on, check, { session, budgetMs: limits.queryBudgetMs }))) return at;
+  }
+  return -1;
+}

@@ -1,0 +1,236 @@
+// Conditions and plans as MongoDB filters and pipelines. Only values of the port's types become values of a filter, and
+// each is checked to be the scalar it says it is, so that nothing a client sent can act as an operator.
+import type { Document } from 'mongodb';
+import { conjuncts, prefixSpan } from '../conditions.ts';
+import type { Part, Source } from '../planner.ts';
+import type { Alias, Condition, Key, Within } from '../store.ts';
+import { typeKey } from '../store.ts';
+import { BY_ID, BY_KEY, BY_UPDATED } from './layout.ts';
+
+export const RESOURCE = 'resource';
+
+/** Holds for no document. */
+export const NEVER: Document = { _id: { $in: [] } };
+
+/** Live: deletions have a null body and no clinical date. */
+export const LIVE: Document = { body: { $ne: null } };
+
+/** A condition in two steps: `filter` needs the row alone; `stages` add joins as fields, on which `after` decides. */
+export interface Compiled {
+  filter: Document;
+  stages: Document[];
+  after: Document | undefined;
+}
+
+/** Where the row's keys are: a deletion's lie in `old`. */
+export type KeyField = 'idx' | 'old';
+
+/**
+ * A condition on rows of one type; conjuncts without a join are decided before any join is looked up. `self` is the
+ * expression for the row's own "Type/id".
+ */
+export function compile(condition: Condition, field: KeyField = 'idx', self: Document | string = '$_id'): Compiled {
+  const joins = new Joins(field, self);
+  const parts = conjuncts(condition);
+  const plain = parts.filter((part) => !hasJoin(part)).map((part) => joins.filterOf(part));
+  const joined = parts.filter(hasJoin).map((part) => joins.filterOf(part));
+  return { filter: allOf(plain), stages: joins.stages, after: joined.length > 0 ? allOf(joined) : undefined };
+}
+
+/**
+ * The same condition in a form for which the server sees no index: a second predicate on `idx` would otherwise compete
+ * with the list that the plan walks, and the server would try both at every query.
+ */
+export function unindexed(filter: Document): Document {
+  return Object.keys(filter).length === 0 ? filter : { $or: [filter, { never: true }] };
+}
+
+/** All of the filters; an empty filter means everything. */
+export function allOf(filters: readonly Document[]): Document {
+  const telling = filters.filter((filter) => Object.keys(filter).length > 0);
+  return telling.length === 0 ? {} : telling.length === 1 ? (telling[0] ?? {}) : { $and: telling };
+}
+
+export function hasJoin(condition: Condition): boolean {
+  switch (condition.kind) {
+    case 'refers':
+    case 'referred':
+      return true;
+    case 'and':
+    case 'or':
+      return condition.of.some(hasJoin);
+    case 'not':
+      return hasJoin(condition.of);
+    default:
+      return false;
+  }
+}
+
+/** The filter and the index that yield the rows of a source, live and of the type alone. */
+export function sourceFilter(source: Source, type: string): { filter: Document; hint: Document } {
+  switch (source.kind) {
+    case 'ids':
+      return { filter: { ...idsFilter(source.ids, type), ...LIVE }, hint: BY_ID };
+    case 'lastUpdated':
+      return { filter: { t: type, ...lastUpdatedFilter(source.from, source.to), ...LIVE }, hint: BY_UPDATED };
+    case 'type':
+      return { filter: { idx: typeKey(type) }, hint: BY_KEY };
+    case 'keys':
+      return { filter: { ...partsFilter(source.of), t: type }, hint: BY_KEY };
+  }
+}
+
+/** Key lists, merged; the equal ones in one $in, so that the server reads them as points of one scan. */
+export function partsFilter(parts: readonly Part[]): Document {
+  const keys = parts.flatMap((part) => ('key' in part ? [scalar(part.key)] : []));
+  const equal: Document[] = keys.length === 0 ? [] : [{ idx: keys.length === 1 ? keys[0] : { $in: keys } }];
+  const spans = parts.flatMap((part) => ('from' in part ? [{ idx: spanFilter(part) }] : []));
+  const all = [...equal, ...spans];
+  return all.length === 1 ? (all[0] ?? NEVER) : all.length === 0 ? NEVER : { $or: all };
+}
+
+export function lastUpdatedFilter(from: number | undefined, to: number | undefined): Document {
+  const range = {
+    ...(from === undefined ? {} : { $gte: number(from) }),
+    ...(to === undefined ? {} : { $lt: number(to) }),
+  };
+  return Object.keys(range).length === 0 ? {} : { lu: range };
+}
+
+/** An expression for the row's keys that start with a prefix. */
+export function keysWith(prefix: Key, field: KeyField = 'idx'): Document {
+  const { from, to } = prefixSpan(scalar(prefix));
+  const cond = { $and: [{ $gte: ['$$k', literal(from)] }, { $lt: ['$$k', literal(to)] }] };
+  return { $filter: { input: { $ifNull: [`$${field}`, []] }, as: 'k', cond } };
+}
+
+/** Collects the lookups that a condition needs while it becomes a filter. */
+class Joins {
+  readonly stages: Document[] = [];
+  readonly #field: KeyField;
+  readonly #self: Document | string;
+
+  constructor(field: KeyField, self: Document | string) {
+    this.#field = field;
+    this.#self = self;
+  }
+
+  filterOf(condition: Condition): Document {
+    const field = this.#field;
+    switch (condition.kind) {
+      case 'all':
+        return {};
+      case 'none':
+        return NEVER;
+      case 'key':
+        return { [field]: scalar(condition.key) };
+      case 'span':
+        return { [field]: spanFilter(condition) };
+      case 'ids':
+        return { id: { $in: condition.ids.map(scalar) } };
+      case 'lastUpdated':
+        return lastUpdatedFilter(condition.from, condition.to);
+      case 'and':
+        return allOf(condition.of.map((part) => this.filterOf(part)));
+      case 'or':
+        return condition.of.length === 0 ? NEVER : { $or: condition.of.map((part) => this.filterOf(part)) };
+      case 'not':
+        return { $nor: [this.filterOf(condition.of)] };
+      case 'refers': {
+        const ids = { $map: { input: keysWith(condition.prefix, field), as: 'k', in: rest('$$k', condition.prefix) } };
+        return this.#join(ids, '_id', condition.to);
+      }
+      case 'referred':
+        return this.#join({ $concat: [literal(scalar(condition.prefix)), this.#self] }, 'idx', condition.by);
+    }
+  }
+
+  /** A field with at most one row of the alias whose `foreignField` equals (one of) what the expression yields. */
+  #join(expression: Document, foreignField: string, alias: Alias): Document {
+    const name = `j${this.stages.length}`;
+    const { filter, stages, after } = compile(alias.where);
+    this.stages.push(
+      { $set: { [`${name}k`]: expression } },
+      {
+        $lookup: {
+          from: RESOURCE,
+          localField: `${name}k`,
+          foreignField,
+          as: name,
+          pipeline: [
+            // Without this fence the server would weigh other indexes against the one of the foreign field, each time.
+            { $limit: 2 ** 31 - 1 },
+            { $match: allOf([{ t: scalar(alias.type) }, LIVE, filter]) },
+            ...stages,
+            ...(after === undefined ? [] : [{ $match: after }]),
+            { $limit: 1 },
+            { $project: { _id: 1 } },
+          ],
+        },
+      },
+    );
+    return { [`${name}.0`]: { $exists: true } };
+  }
+}
+
+/** What follows a prefix. */
+function rest(key: string, prefix: Key): Document {
+  return { $substrBytes: [key, Buffer.byteLength(prefix), -1] };
+}
+
+function idsFilter(ids: readonly string[], type: string): Document {
+  return { _id: { $in: ids.map((id) => `${type}/${scalar(id)}`) } };
+}
+
+function spanFilter(span: { from: Key; to: Key; within?: Within }): Document {
+  const range = { $gte: scalar(span.from), $lt: scalar(span.to) };
+  if (span.within === undefined) return { $elemMatch: range };
+  const pattern = span.within.kind === 'tail' ? tailPattern(span.within) : containsPattern(span.within.text);
+  return pattern === undefined ? NEVER_KEY : { $elemMatch: { ...range, $regex: pattern } };
+}
+
+/** As the filter of a field: no key fits. */
+const NEVER_KEY: Document = { $elemMatch: { $in: [] } };
+
+/** `(?s)`: a dot is any character; the server reads patterns as UTF-8, so it is one character, not one byte. */
+function containsPattern(text: string): string | undefined {
+  if (text.includes('\0')) return undefined;
+  return `(?s)^.{5}[^\\t]*${escaped(scalar(text))}`;
+}
+
+/**
+ * A pattern for "the characters from `at` on are ≤ atMost": they are equal to a beginning of atMost and then end, or
+ * come to a smaller character first. Innermost is the last character: (?:[<c]|c(?:…|)\z). ASCII throughout.
+ */
+export function tailPattern(within: { at: number; atMost: string }): string {
+  let pattern = '\\z';
+  for (const char of [...scalar(within.atMost)].reverse()) {
+    const code = char.codePointAt(0) ?? 0;
+    const smaller = code > 1 ? `[${hex(1)}-${hex(code - 1)}]|` : '';
+    pattern = `(?:\\z|${smaller}${hex(code)}${pattern})`;
+  }
+  const at = number(within.at);
+  return `(?s)^(?:.{${at}}${pattern}${at > 0 ? `|.{0,${at - 1}}\\z` : ''})`;
+}
+
+function hex(code: number): string {
+  return `\\x{${code.toString(16)}}`;
+}
+
+function escaped(text: string): string {
+  return text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');
+}
+
+function literal(value: string): Document {
+  return { $literal: value };
+}
+
+function scalar(value: string): string {
+  if (typeof value !== 'string') throw new TypeError('a key or id must be a string');
+  return value;
+}
+
+function number(value: number): number {
+  if (typeof value !== 'number') throw new TypeError('a bound must be a number');
+  return value;
+}

@@ -1,0 +1,153 @@
+// What MongoDB and its driver throw, in the words of the port; and the one loop that runs and repeats a transaction.
+import { setTimeout as pause } from 'node:timers/promises';
+import type { ClientSession, MongoClient } from 'mongodb';
+import {
+  MongoError,
+  MongoNetworkError,
+  MongoNotConnectedError,
+  MongoOperationTimeoutError,
+  MongoServerError,
+  MongoServerSelectionError,
+  MongoTopologyClosedError,
+  MongoWriteConcernError,
+} from 'mongodb';
+import { StoreError } from '../store.ts';
+
+const MAX_TIME_EXPIRED = 50;
+const DUPLICATE_KEY = 11_000;
+/** A sort or group that would need more memory than the server allows it. */
+const MEMORY_EXCEEDED: ReadonlySet<number> = new Set([146, 292, 16_819]);
+/** No primary, stepping down, shutting down, network, lock and disk trouble: it may be better soon. */
+const UNAVAILABLE: ReadonlySet<number> = new Set([
+  6, 7, 24, 64, 89, 91, 100, 112, 133, 189, 246, 251, 262, 9_001, 10_058, 10_107, 11_600, 11_602, 13_435, 13_436,
+  14_031,
+]);
+
+/** Attempts of one transaction that meets the writes of other processes. */
+const ATTEMPTS_MAX = 40;
+const BACKOFF_MS = 4;
+const BACKOFF_MS_MAX = 250;
+const COMMIT_ATTEMPTS_MAX = 4;
+
+/** The StoreError that a driver's error stands for; anything else comes back as it is. */
+export function faultOf(error: unknown): unknown {
+  if (error instanceof StoreError || !(error instanceof MongoError)) return error;
+  const code = error instanceof MongoServerError ? error.code : undefined;
+  if (code === MAX_TIME_EXPIRED || error instanceof MongoOperationTimeoutError || MEMORY_EXCEEDED.has(Number(code))) {
+    return new StoreError('too-costly', 'The search takes more than it may; narrow it', { cause: error });
+  }
+  if (isUnavailable(error, code)) {
+    return new StoreError('unavailable', 'The database cannot be reached or cannot write now', { cause: error });
+  }
+  return error;
+}
+
+function isUnavailable(error: MongoError, code: number | string | undefined): boolean {
+  return (
+    error instanceof MongoNetworkError ||
+    error instanceof MongoServerSelectionError ||
+    error instanceof MongoNotConnectedError ||
+    error instanceof MongoTopologyClosedError ||
+    error instanceof MongoWriteConcernError ||
+    error.hasErrorLabel('TransientTransactionError') ||
+    error.hasErrorLabel('RetryableWriteError') ||
+    UNAVAILABLE.has(Number(code)) ||
+    // Errors without a class of their own in the driver's public face.
+    [
+      'MongoPoolClearedError',
+      'MongoPoolClosedError',
+      'MongoWaitQueueTimeoutError',
+      'MongoExpiredSessionError',
+    ].includes(error.name)
+  );
+}
+
+/** Runs one call to the driver and throws its error in the port's words. */
+export async function told<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw faultOf(error);
+  }
+}
+
+export function isDuplicateKey(error: unknown): boolean {
+  return error instanceof MongoServerError && error.code === DUPLICATE_KEY;
+}
+
+/**
+ * Runs `work` in a transaction and commits it, durable on a majority. Met by a concurrent write, all of it starts again
+ * on a new snapshot, so the loser of a race sees what the winner wrote; after too many attempts: 'unavailable'.
+ * `work` gets the attempt (from 1) and whether a duplicate key ended one before.
+ */
+export async function transact<T>(
+  client: MongoClient,
+  work: (session: ClientSession, again: { attempt: number; isDuplicate: boolean }) => Promise<T>,
+): Promise<T> {
+  let isDuplicate = false;
+  for (let attempt = 1; ; attempt += 1) {
+    const session = client.startSession();
+    try {
+      session.startTransaction({ readConcern: { level: 'snapshot' }, writeConcern: { w: 'majority', journal: true } });
+      const result = await work(session, { attempt, isDuplicate });
+      await commitTransaction(session);
+      return result;
+    } catch (error) {
+      await abort(session);
+      const isLastDuplicate = isDuplicateKey(error) && attempt >= ATTEMPTS_MAX;
+      if (isDuplicateKey(error)) isDuplicate = true;
+      else if (!isTransient(error)) throw faultOf(error);
+      if (isLastDuplicate || attempt >= ATTEMPTS_MAX) {
+        throw new StoreError('unavailable', 'Too many writes meet here; try again', { cause: error });
+      }
+    } finally {
+      await session.endSession();
+    }
+    // Full jitter, so that losers do not meet again; a duplicate key is looked up at once.
+    if (!isDuplicate || attempt > 1) {
+      await pause(Math.random() * Math.min(BACKOFF_MS_MAX, BACKOFF_MS * 2 ** Math.min(attempt, 8)));
+    }
+  }
+}
+
+function isTransient(error: unknown): boolean {
+  if (!(error instanceof MongoError) || error instanceof MongoServerSelectionError) return false;
+  return error.hasErrorLabel('TransientTransactionError');
+}
+
+/** A commit whose answer got lost is asked again; the server knows whether it happened. */
+async function commitTransaction(session: ClientSession): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await session.commitTransaction();
+    } catch (error) {
+      const isUnknown = error instanceof MongoError && error.hasErrorLabel('UnknownTransactionCommitResult');
+      const isHopeless = error instanceof MongoServerSelectionError || attempt >= COMMIT_ATTEMPTS_MAX;
+      if (!isUnknown || isHopeless) throw error;
+    }
+  }
+}
+
+async function abort(session: ClientSession): Promise<void> {
+  try {
+    if (session.inTransaction()) await session.abortTransaction();
+  } catch {
+    // The server forgets it by itself.
+  }
+}
+
+/** Milliseconds left of a budget that started at construction. */
+export class Budget {
+  readonly #endsAt: number;
+
+  constructor(budgetMs: number) {
+    this.#endsAt = performance.now() + budgetMs;
+  }
+
+  /** For maxTimeMS; throws StoreError('too-costly') when nothing is left. */
+  leftMs(): number {
+    const left = Math.ceil(this.#endsAt - performance.now());
+    if (left <= 0) throw new StoreError('too-costly', 'The search takes more than it may; narrow it');
+    return left;
+  }
+}

@@ -1,0 +1,123 @@
+// The MongoDB adapter: opens a database and puts the store together. Needs a replica set, because commits are
+// transactions; one node is enough. See README.md beside this file for the layout and the guarantees.
+import { MongoClient } from 'mongodb';
+import type { Clock } from '../../base/clock.ts';
+import type { Store } from '../store.ts';
+import { StoreError } from '../store.ts';
+import { Committer } from './commit.ts';
+import { faultOf, told } from './faults.ts';
+import { historyPage } from './history.ts';
+import { collectionsOf, prepareLayout } from './layout.ts';
+import { mongoOutbox } from './outbox.ts';
+import { Reader, readCurrent, readVersion } from './read.ts';
+import { mongoRecords } from './records.ts';
+import { rowOf } from './rows.ts';
+import { countMatches, searchPage } from './search.ts';
+import { countByType, reindexRows, scanPage, verifyAll } from './upkeep.ts';
+
+const DATABASE = 'careloom';
+/** Without a primary a request waits this long, then it is answered 503. */
+const SELECTION_MS = 2_500;
+/** Longer than a transaction may live on the server. */
+const SOCKET_MS = 75_000;
+/** Connections: searches in flight; reads and commits are grouped and need few. */
+const POOL_MAX = 24;
+const POOL_WAIT_MS = 10_000;
+
+export interface MongoStoreOptions {
+  /** mongodb:// or mongodb+srv://, the path names the database (default `careloom`). */
+  url: string;
+  clock: Clock;
+}
+
+/**
+ * Opens the store; collections and indexes are created when missing. Throws StoreError('unavailable') when there is no
+ * primary or the server is no member of a replica set, StoreError('newer-schema') for a newer careloom's database.
+ */
+export async function openMongoStore({ url, clock }: MongoStoreOptions): Promise<Store> {
+  const { database, name } = placeOf(url);
+  const client = new MongoClient(url, {
+    appName: 'careloom',
+    serverSelectionTimeoutMS: SELECTION_MS,
+    connectTimeoutMS: SELECTION_MS,
+    socketTimeoutMS: SOCKET_MS,
+    waitQueueTimeoutMS: POOL_WAIT_MS,
+    maxPoolSize: POOL_MAX,
+    writeConcern: { w: 'majority', journal: true },
+    readConcern: { level: 'local' },
+    readPreference: 'primary',
+    retryWrites: true,
+    retryReads: true,
+    promoteBuffers: true,
+  });
+  try {
+    await client.connect();
+    await refuseStandalone(client);
+    await prepareLayout(client.db(database));
+  } catch (error) {
+    await client.close();
+    throw faultOf(error);
+  }
+  return storeOf(client, { database, name, clock });
+}
+
+function storeOf(client: MongoClient, options: { database: string; name: string; clock: Clock }): Store {
+  const { clock } = options;
+  const db = client.db(options.database);
+  const on = collectionsOf(db);
+  const reader = new Reader(on);
+  const committer = new Committer({ client, on, clock });
+  const context = { on, reader };
+  let closing: Promise<void> | undefined;
+  return {
+    name: options.name,
+    async read(type, id, filter) {
+      const doc = await readCurrent(context, { type, id }, filter);
+      return doc === undefined ? undefined : rowOf(doc);
+    },
+    async readMany(refs, filter) {
+      const docs = await Promise.all(refs.map((ref) => readCurrent(context, ref, filter)));
+      return docs.map((doc) => (doc === undefined || doc.body === null ? undefined : rowOf(doc)));
+    },
+    readVersion: (type, id, version, filter) => readVersion(context, { type, id, version }, filter),
+    search: (search, filter) => searchPage(on, search, filter),
+    count: (alias, limits, filter) => countMatches(on, alias, limits, filter),
+    history: (search, filter) => historyPage(on, search, filter),
+    async commit(commit) {
+      if (closing !== undefined) throw new StoreError('unavailable', 'The store is closed');
+      return commit.writes.length === 0 && (commit.checks ?? []).length === 0 ? [] : committer.commit(commit);
+    },
+    records: mongoRecords(on, clock),
+    outbox: mongoOutbox(client, on),
+    stats: () => countByType(on),
+    scan: (scan) => scanPage(on, scan),
+    reindex: (rows) => reindexRows(on, rows),
+    verify: (verify) => verifyAll(on, verify),
+    async ping() {
+      if (closing !== undefined) throw new StoreError('unavailable', 'The store is closed');
+      await told(() => db.command({ ping: 1 }, { timeoutMS: SELECTION_MS }));
+    },
+    close() {
+      closing ??= committer.idle().then(() => client.close());
+      return closing;
+    },
+  };
+}
+
+async function refuseStandalone(client: MongoClient): Promise<void> {
+  const hello = await client.db('admin').command({ hello: 1 });
+  // A shard router names itself so, and is no member of a set.
+  if (typeof hello.setName === 'string' || hello.msg === 'isdbgrid') return;
+  const message =
+    'This MongoDB is a standalone server, which has no transactions. Start it with --replSet and run rs.initiate(): ' +
+    'a replica set of one node is enough';
+  throw new StoreError('unavailable', message);
+}
+
+/** The database named in the URL, and the place for people to read: hosts and database, without user and password. */
+function placeOf(url: string): { database: string; name: string } {
+  const match = /^mongodb(?:\+srv)?:\/\/(?:[^@/]*@)?([^/?]*)(?:\/([^?]*))?/.exec(url);
+  const named = match?.[2] ?? '';
+  const database = named === '' ? DATABASE : decodeURIComponent(named);
+  return { database, name: `MongoDB ${match?.[1] ?? ''}/${database}` };
+}

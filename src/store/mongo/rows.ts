@@ -1,0 +1,19 @@
+// Documents as rows.
+import { Binary, ObjectId } from 'mongodb';
+import type { Row } from '../store.ts';
+
+const ID_CHARS = /^[0-9a-f]{24}$/;
+
+export function rowOf(doc: { t: string; id: string; v: number; lu: number; body: Uint8Array | Binary | null }): Row {
+  return { type: doc.t, id: doc.id, version: doc.v, lastUpdated: doc.lu, body: bytesOf(doc.body) };
+}
+
+/** The bytes of a stored body; the driver hands them out as a Buffer when asked to promote, else wrapped. */
+export function bytesOf(body: Uint8Array | Binary | null): Uint8Array | null {
+  return body instanceof Binary ? body.value() : body;
+}
+
+export function objectIdOf(hex: string): ObjectId {
+  if (!ID_CHARS.test(hex)) throw new TypeError('not an object id');
+  return ObjectId.createFromHexString(hex);
+}

@@ -1,0 +1,375 @@
+// The planner both adapters share: from a search, a filter and a few capped counts to a plan that says which list to
+// walk or which set to collect, and what is left to check on each row. The engines' own choices were 100x and 350x
+// slower, so adapters force the plan (CROSS JOIN, hint). A position is independent of the plan (see cursor.ts): every
+// plan of one search yields the same total order, so page 2 may be found in another way than page 1.
+import { and, conjuncts, or, simplify } from './conditions.ts';
+import { compareKeys } from './match.ts';
+import type { Alias, Condition, Filter, Key, SortKey, Within } from './store.ts';
+import { typeKey } from './store.ts';
+
+/** One list of the index, or a stretch of it. */
+export type Part = { key: Key } | { from: Key; to: Key; within?: Within };
+
+/** A set of rows to collect. `keys`: the union of the parts; its lists may hold rows of other types as well. */
+export type Source =
+  | { kind: 'ids'; ids: readonly string[] }
+  | { kind: 'keys'; of: readonly Part[] }
+  | { kind: 'lastUpdated'; from?: number; to?: number }
+  | { kind: 'type' };
+
+/**
+ * A list to walk that already has the order asked for. `ord`: the merged lists of the keys, by clinical date.
+ * `lastUpdated`: the type by lastUpdated, from ≤ lu < to. `keys`: the keys with the prefix; a row counts at its lowest
+ * (ascending) or highest (descending) key alone; rows without any come first (ascending) or last (descending).
+ */
+export type Walk =
+  | { kind: 'ord'; keys: readonly Key[]; descending: boolean }
+  | { kind: 'lastUpdated'; from?: number; to?: number; descending: boolean }
+  | { kind: 'keys'; prefix: Key; descending: boolean };
+
+/**
+ * `walk`: follow the list from the position on, checking type and residual, until the page is full.
+ * `sort`: collect the source, check type and residual, sort by `order`, take the page after the position.
+ * `residual` is simplified; it does not repeat what the driver already guarantees. `order` is never empty. Ties are
+ * broken by the store's row id, in the direction of the last sort key. `estimate`: how many the driver holds, as far as
+ * it was counted; undefined when nobody had to count.
+ */
+export type Plan =
+  | { kind: 'none' }
+  | { kind: 'walk'; type: string; by: Walk; residual: Condition; order: readonly SortKey[]; estimate?: number }
+  | { kind: 'sort'; type: string; source: Source; residual: Condition; order: readonly SortKey[]; estimate?: number };
+
+/** What the planner asks of the adapter. */
+export interface Probe {
+  /** How many rows (or index entries) a source holds; counting stops at the cap. */
+  count(source: Source, type: string, cap: number): number | Promise<number>;
+  /**
+   * All matches of a plan, with their keys of a prefix if one is given; undefined when there are more than `limit` or
+   * when finding out would mean to look at more than `examine` candidates.
+   */
+  few(
+    plan: Plan,
+    options: { limit: number; examine: number; prefix?: Key },
+  ): Few | undefined | Promise<Few | undefined>;
+}
+
+export type Few = readonly { id: string; keys: readonly Key[] }[];
+
+export interface Planned extends Alias {
+  order: readonly SortKey[];
+}
+
+/** A set below this is collected whatever the order; a join below this is replaced by its matches. */
+const SMALL = 500;
+/** First look at how large the lists are: some 40 µs each on SQLite. */
+const COUNT_CAP = 1_000;
+/** Up to here collecting and sorting beats walking another list in order and checking every row of it. */
+const COLLECT_MAX = 20_000;
+/** Lists that are merged by clinical date in one walk. */
+const MERGE_MAX = 32;
+/** Candidates looked at to find out whether a join has few matches. */
+const JOIN_EXAMINE = 2_000;
+
+/** Sources are collected up to here; beyond, a search that needs them sorted is too costly. */
+export const COLLECT_LIMIT = 200_000;
+
+const BY_ORD: SortKey = { by: 'ord', descending: true };
+
+/**
+ * The alias with the caller's filter added to it and to every alias within its joins: the one place where access meets
+ * a query. The filter's own joins are part of the access rule and are taken as they are.
+ */
+export function narrow(alias: Alias, filter: Filter): Alias {
+  return { type: alias.type, where: simplify(and([narrowJoins(alias.where, filter), filter.of(alias.type)])) };
+}
+
+/** The plan for a search of everything the filter lets through; `alias.where` need not be simplified. */
+export async function plan(search: Planned, filter: Filter, probe: Probe): Promise<Plan> {
+  return planNarrowed({ ...narrow(search, filter), order: search.order }, probe);
+}
+
+/** The plan for counting or for a set of matches: order does not matter, so the smallest source is collected. */
+export async function planCount(alias: Alias, filter: Filter, probe: Probe): Promise<Plan> {
+  const narrowed = narrow(alias, filter);
+  const parts = await resolveJoins(narrowed.type, topLevel(narrowed), probe);
+  if (parts === undefined) return { kind: 'none' };
+  const candidates = sourcesOf(parts);
+  const isChoice = candidates.length > 1;
+  const smallest = isChoice ? await smallestOf(narrowed.type, candidates, COUNT_CAP, probe) : candidates[0];
+  return sortPlan(narrowed.type, smallest ?? WHOLE_TYPE, parts, [BY_ORD]);
+}
+
+async function planNarrowed(search: Planned, probe: Probe): Promise<Plan> {
+  const parts = await resolveJoins(search.type, topLevel(search), probe);
+  if (parts === undefined) return { kind: 'none' };
+  return choose(search.type, parts, orderOf(search), probe);
+}
+
+/** The order a search really has: newest clinical date first when it names none. */
+export function orderOf(search: { order: readonly SortKey[] }): readonly SortKey[] {
+  return search.order.length > 0 ? search.order : [BY_ORD];
+}
+
+function narrowJoins(condition: Condition, filter: Filter): Condition {
+  switch (condition.kind) {
+    case 'and':
+    case 'or':
+      return { kind: condition.kind, of: condition.of.map((part) => narrowJoins(part, filter)) };
+    case 'not':
+      return { kind: 'not', of: narrowJoins(condition.of, filter) };
+    case 'refers':
+      return { ...condition, to: narrow(condition.to, filter) };
+    case 'referred':
+      return { ...condition, by: narrow(condition.by, filter) };
+    default:
+      return condition;
+  }
+}
+
+/** The conditions a match must fulfil, without the type's own key; undefined when nothing can match. */
+function topLevel(alias: Alias): readonly Condition[] | undefined {
+  if (alias.where.kind === 'none') return undefined;
+  const own = typeKey(alias.type);
+  return conjuncts(simplify(alias.where)).filter((part) => !(part.kind === 'key' && part.key === own));
+}
+
+// ---- joins -------------------------------------------------------------------------------------------------------
+
+/**
+ * Replaces each top-level join with few matches by what it matches: a chain by an `or` of reference keys, a reverse
+ * chain by ids. Left alone when another condition already yields a small set: checking its rows costs less.
+ */
+async function resolveJoins(
+  type: string,
+  parts: readonly Condition[] | undefined,
+  probe: Probe,
+): Promise<readonly Condition[] | undefined> {
+  if (parts?.some(isJoin) !== true) return parts;
+  const others = sourcesOf(parts.filter((part) => !isJoin(part)));
+  const smallest = await smallestOf(type, others, SMALL, probe);
+  if (smallest !== undefined && (smallest.estimate ?? 0) < SMALL) return parts;
+  const resolved: Condition[] = [];
+  for (const part of parts) resolved.push(await resolveJoin(type, part, probe));
+  const whole = and(resolved);
+  return whole.kind === 'none' ? undefined : conjuncts(whole);
+}
+
+function isJoin(condition: Condition): boolean {
+  return condition.kind === 'refers' || condition.kind === 'referred';
+}
+
+async function resolveJoin(type: string, part: Condition, probe: Probe): Promise<Condition> {
+  if (part.kind === 'refers') {
+    const matches = await fewOf(part.to, probe);
+    if (matches === undefined) return part;
+    return or(matches.map(({ id }) => ({ kind: 'key', key: `${part.prefix}${part.to.type}/${id}` })));
+  }
+  if (part.kind === 'referred') {
+    const matches = await fewOf(part.by, probe, part.prefix);
+    if (matches === undefined) return part;
+    const start = `${part.prefix}${type}/`;
+    const keys = matches.flatMap((match) => match.keys).filter((key) => key.startsWith(start));
+    const ids = [...new Set(keys.map((key) => key.slice(start.length)))];
+    return ids.length > 0 ? { kind: 'ids', ids } : { kind: 'none' };
+  }
+  return part;
+}
+
+async function fewOf(alias: Alias, probe: Probe, prefix?: Key): Promise<Few | undefined> {
+  const parts = await resolveJoins(alias.type, topLevel(alias), probe);
+  if (parts === undefined) return [];
+  const sources = sourcesOf(parts);
+  const smallest = await smallestOf(alias.type, sources, JOIN_EXAMINE, probe);
+  const estimate = smallest?.estimate ?? (await probe.count(WHOLE_TYPE.source, alias.type, JOIN_EXAMINE));
+  if (estimate >= JOIN_EXAMINE) return undefined;
+  const found = sortPlan(alias.type, smallest ?? WHOLE_TYPE, parts, [BY_ORD]);
+  if (found.kind === 'sort' && found.residual.kind === 'all' && estimate > SMALL * 2) return undefined;
+  return probe.few(found, { limit: SMALL, examine: JOIN_EXAMINE, ...(prefix === undefined ? {} : { prefix }) });
+}
+
+// ---- sources -----------------------------------------------------------------------------------------------------
+
+/** A set that contains every match, and the conditions that its rows fulfil by being in it. */
+interface Candidate {
+  source: Source;
+  covers: readonly Condition[];
+  estimate?: number;
+}
+
+const WHOLE_TYPE: Candidate = { source: { kind: 'type' }, covers: [] };
+
+function sourcesOf(parts: readonly Condition[]): readonly Candidate[] {
+  return parts.flatMap((part) => {
+    const candidate = sourceOf(part);
+    return candidate === undefined ? [] : [candidate];
+  });
+}
+
+function sourceOf(part: Condition): Candidate | undefined {
+  if (part.kind === 'ids') return { source: { kind: 'ids', ids: part.ids }, covers: [part] };
+  if (part.kind === 'lastUpdated') return { source: part, covers: [part] };
+  const cover = coverOf(part);
+  if (cover === undefined) return undefined;
+  return { source: { kind: 'keys', of: cover.parts }, covers: cover.exact ? [part] : [] };
+}
+
+/** Lists whose union holds every match of a condition; `exact` when it holds nothing else (of the type). */
+function coverOf(condition: Condition): { parts: readonly Part[]; exact: boolean } | undefined {
+  if (condition.kind === 'key') return { parts: [{ key: condition.key }], exact: true };
+  if (condition.kind === 'span') {
+    const { from, to, within } = condition;
+    return { parts: [{ from, to, ...(within === undefined ? {} : { within }) }], exact: true };
+  }
+  if (condition.kind === 'and') {
+    const covers = condition.of.map(coverOf).filter((cover) => cover !== undefined);
+    const best = covers.find((cover) => cover.parts.every((part) => 'key' in part)) ?? covers[0];
+    return best === undefined ? undefined : { parts: best.parts, exact: false };
+  }
+  if (condition.kind !== 'or') return undefined;
+  const covers = condition.of.map(coverOf);
+  if (!covers.every((cover) => cover !== undefined)) return undefined;
+  return { parts: covers.flatMap((cover) => cover.parts), exact: covers.every((cover) => cover.exact) };
+}
+
+/** The source with the fewest rows, counted up to `cap` and no further than the best so far. */
+async function smallestOf(
+  type: string,
+  candidates: readonly Candidate[],
+  cap: number,
+  probe: Probe,
+): Promise<Candidate | undefined> {
+  let best: Candidate | undefined;
+  for (const candidate of candidates) {
+    const { source } = candidate;
+    const enough = Math.min(cap, best?.estimate ?? cap);
+    const estimate = source.kind === 'ids' ? source.ids.length : await probe.count(source, type, enough);
+    if (best?.estimate === undefined || estimate < best.estimate) best = { ...candidate, estimate };
+    if (estimate === 0) break;
+  }
+  return best;
+}
+
+// ---- the choice --------------------------------------------------------------------------------------------------
+
+async function choose(
+  type: string,
+  parts: readonly Condition[],
+  order: readonly SortKey[],
+  probe: Probe,
+): Promise<Plan> {
+  const candidates = sourcesOf(parts);
+  const ids = candidates.find((candidate) => candidate.source.kind === 'ids');
+  if (ids !== undefined) return sortPlan(type, ids, parts, order);
+  const [first, ...others] = order;
+  if (first !== undefined && others.length === 0) {
+    if (first.by === 'ord') return chooseByOrd(type, parts, candidates, first, probe);
+    const walk = walkOf(first, parts);
+    const isWalked = (source: Source): boolean => walk.kind === 'lastUpdated' && source.kind === 'lastUpdated';
+    const sources = candidates.filter((candidate) => !isWalked(candidate.source));
+    const smallest = await smallestOf(type, sources, COLLECT_MAX, probe);
+    const isSmall = smallest !== undefined && (smallest.estimate ?? 0) < COLLECT_MAX;
+    return isSmall ? sortPlan(type, smallest, parts, order) : walkPlan(type, walk, parts, order);
+  }
+  const smallest = await smallestOf(type, candidates, COLLECT_MAX, probe);
+  return sortPlan(type, smallest ?? WHOLE_TYPE, parts, order);
+}
+
+/**
+ * Clinical date order: a list of equal keys already has it, so walking the shortest one stops as soon as the page is
+ * full. A span has not: it is collected when small, else the best list in order is walked and the span checked.
+ */
+async function chooseByOrd(
+  type: string,
+  parts: readonly Condition[],
+  candidates: readonly Candidate[],
+  sort: SortKey,
+  probe: Probe,
+): Promise<Plan> {
+  const lists = candidates.filter(isMergeable);
+  const [only] = lists;
+  if (only !== undefined && candidates.length === 1) return walkList(type, only, parts, sort);
+  const sets = candidates.filter((candidate) => !isMergeable(candidate));
+  const list = await smallestOf(type, lists, COUNT_CAP, probe);
+  if (list?.estimate !== undefined && list.estimate < COUNT_CAP) {
+    const set = await smallestOf(type, sets, list.estimate, probe);
+    const isSetBetter = set?.estimate !== undefined && set.estimate * 4 < list.estimate;
+    return isSetBetter ? sortPlan(type, set, parts, [sort]) : walkList(type, list, parts, sort);
+  }
+  const set = await smallestOf(type, sets, COUNT_CAP, probe);
+  if (set?.estimate !== undefined && set.estimate < COUNT_CAP) return sortPlan(type, set, parts, [sort]);
+  return chooseAmongLarge(type, parts, lists, sets, sort, probe);
+}
+
+async function chooseAmongLarge(
+  type: string,
+  parts: readonly Condition[],
+  lists: readonly Candidate[],
+  sets: readonly Candidate[],
+  sort: SortKey,
+  probe: Probe,
+): Promise<Plan> {
+  // A long list of which many rows may fail the rest could be walked to its end: worth counting further.
+  const list = await smallestOf(type, lists, COLLECT_MAX, probe);
+  if (list?.estimate !== undefined && list.estimate < COLLECT_MAX) return walkList(type, list, parts, sort);
+  const set = await smallestOf(type, sets, COLLECT_MAX, probe);
+  if (set?.estimate !== undefined && set.estimate < COLLECT_MAX) return sortPlan(type, set, parts, [sort]);
+  return list === undefined
+    ? walkPlan(type, walkOf(sort, parts, type), parts, [sort])
+    : walkList(type, list, parts, sort);
+}
+
+function isMergeable(candidate: Candidate): boolean {
+  const { source } = candidate;
+  return source.kind === 'keys' && source.of.length <= MERGE_MAX && source.of.every((part) => 'key' in part);
+}
+
+function walkList(type: string, list: Candidate, parts: readonly Condition[], sort: SortKey): Plan {
+  const keys = list.source.kind === 'keys' ? list.source.of.flatMap((part) => ('key' in part ? [part.key] : [])) : [];
+  const walk: Walk = { kind: 'ord', keys: [...new Set(keys)], descending: sort.descending };
+  return {
+    kind: 'walk',
+    type,
+    by: walk,
+    residual: and(parts.filter((part) => !list.covers.includes(part))),
+    order: [sort],
+    ...(list.estimate === undefined ? {} : { estimate: list.estimate }),
+  };
+}
+
+/** The list that has this order for a whole type. */
+function walkOf(sort: SortKey, parts: readonly Condition[], type = ''): Walk {
+  const { descending } = sort;
+  if (sort.by === 'ord') return { kind: 'ord', keys: [typeKey(type)], descending };
+  if (sort.by === 'keys') return { kind: 'keys', prefix: sort.prefix, descending };
+  const range = parts.find((part) => part.kind === 'lastUpdated');
+  return {
+    kind: 'lastUpdated',
+    descending,
+    ...(range?.from === undefined ? {} : { from: range.from }),
+    ...(range?.to === undefined ? {} : { to: range.to }),
+  };
+}
+
+function walkPlan(type: string, by: Walk, parts: readonly Condition[], order: readonly SortKey[]): Plan {
+  const rest = by.kind === 'lastUpdated' ? parts.filter((part) => part.kind !== 'lastUpdated') : parts;
+  return { kind: 'walk', type, by, residual: and(rest), order };
+}
+
+function sortPlan(type: string, from: Candidate, parts: readonly Condition[], order: readonly SortKey[]): Plan {
+  return {
+    kind: 'sort',
+    type,
+    source: mergedSource(from.source),
+    residual: and(parts.filter((part) => !from.covers.includes(part))),
+    order,
+    ...(from.estimate === undefined ? {} : { estimate: from.estimate }),
+  };
+}
+
+/** Without parts that another part contains, and in byte order, so that an adapter reads the index from left to right. */
+function mergedSource(source: Source): Source {
+  if (source.kind !== 'keys' || source.of.length < 2) return source;
+  const keys = [...new Set(source.of.flatMap((part) => ('key' in part ? [part.key] : [])))].sort(compareKeys);
+  const spans = source.of.filter((part) => 'from' in part);
+  return { kind: 'keys', of: [...keys.map((key) => ({ key })), ...spans] };
+}

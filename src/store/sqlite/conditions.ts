@@ -1,0 +1,137 @@
+// A condition as SQL on one candidate row. Whatever drives a query, the driver is read in the order of its list and
+// this is checked row by row: no condition here may tempt SQLite to start from another index.
+import { prefixSpan } from '../conditions.ts';
+import type { Condition, Key, Within } from '../store.ts';
+import type { Sql } from './sql.ts';
+import { joined, raw, sql } from './sql.ts';
+
+/** Where the columns of the row in question are found. Without `rid` and `ord` the row is in no index: see its keys. */
+export interface Place {
+  type: string;
+  id: string;
+  lu: string;
+  keys: string;
+  indexed?: { rid: string; ord: string };
+}
+
+/** From here on a list of equal keys is looked up in the row's keys instead of probing the index for each. */
+const PROBES_MAX = 4;
+
+/** A live row of `resource` under the table name `name`. */
+export function liveRow(name: string, type: string): Place {
+  const indexed = { rid: `${name}.rid`, ord: `${name}.ord` };
+  return { type, id: `${name}.id`, lu: `${name}.lu`, keys: `${name}.keys`, indexed };
+}
+
+/** A row of `resource` that may be a tombstone. */
+export function anyRow(name: string, type: string): Place {
+  return { type, id: `${name}.id`, lu: `${name}.lu`, keys: `${name}.keys` };
+}
+
+/** An SQL expression that is true when the condition holds. */
+export function holds(condition: Condition, place: Place): Sql {
+  return holdsAt(condition, place, 0);
+}
+
+/** Whether the condition can be decided from the index alone. */
+export function isKeysOnly(condition: Condition): boolean {
+  if (condition.kind === 'and' || condition.kind === 'or') return condition.of.every(isKeysOnly);
+  if (condition.kind === 'not') return isKeysOnly(condition.of);
+  return condition.kind === 'key' || condition.kind === 'all';
+}
+
+// `depth` numbers the tables of nested queries, so that the same shape always gives the same text.
+function holdsAt(condition: Condition, place: Place, depth: number): Sql {
+  switch (condition.kind) {
+    case 'all':
+      return raw('1');
+    case 'none':
+      return raw('0');
+    case 'key':
+      return hasKey(condition.key, place);
+    case 'span':
+      return hasKeyWhere(
+        place,
+        sql`j.value >= ${condition.from} AND j.value < ${condition.to}${within(condition.within)}`,
+      );
+    case 'ids':
+      return sql`${raw(place.id)} IN (SELECT value FROM json_each(${JSON.stringify(condition.ids)}))`;
+    case 'lastUpdated':
+      return sql`(${inRange(raw(place.lu), condition)})`;
+    case 'and':
+      return sql`(${joined(
+        condition.of.map((part) => holdsAt(part, place, depth)),
+        ' AND ',
+      )})`;
+    case 'or':
+      return anyOf(condition.of, place, depth);
+    case 'not':
+      return sql`NOT ${holdsAt(condition.of, place, depth)}`;
+    case 'refers':
+      return refersTo(condition, place, depth + 1);
+    case 'referred':
+      return referredBy(condition, place, depth + 1);
+  }
+}
+
+/** Bounds of a half-open range on a column; always true without bounds. */
+export function inRange(column: Sql, { from, to }: { from?: number; to?: number }): Sql {
+  const bounds = [
+    ...(from === undefined ? [] : [sql`${column} >= ${from}`]),
+    ...(to === undefined ? [] : [sql`${column} < ${to}`]),
+  ];
+  return bounds.length > 0 ? joined(bounds, ' AND ') : raw('1');
+}
+
+/** What must hold of the key `j.value` itself, as further conjuncts. */
+export function within(rule: Within | undefined, key = 'j.value'): Sql {
+  if (rule === undefined) return raw('');
+  if (rule.kind === 'tail') return sql` AND substr(${raw(key)}, ${rule.at + 1}) <= ${rule.atMost}`;
+  // The part between the five characters of the list and the first TAB.
+  const value = raw(
+    `substr(${key}, 6, CASE instr(${key}, char(9)) WHEN 0 THEN length(${key}) ELSE instr(${key}, char(9)) - 6 END)`,
+  );
+  return sql` AND instr(${value}, ${rule.text}) > 0`;
+}
+
+function hasKey(key: Key, place: Place): Sql {
+  if (place.indexed === undefined) return hasKeyWhere(place, sql`j.value = ${key}`);
+  const { rid, ord } = place.indexed;
+  return sql`EXISTS (SELECT 1 FROM idx e WHERE e.k = ${key} AND e.ord = ${raw(ord)} AND e.rid = ${raw(rid)})`;
+}
+
+function hasKeyWhere(place: Place, where: Sql): Sql {
+  return sql`EXISTS (SELECT 1 FROM json_each(${raw(place.keys)}) j WHERE ${where})`;
+}
+
+function anyOf(parts: readonly Condition[], place: Place, depth: number): Sql {
+  const keys = parts.flatMap((part) => (part.kind === 'key' ? [part.key] : []));
+  if (keys.length <= PROBES_MAX)
+    return sql`(${joined(
+      parts.map((part) => holdsAt(part, place, depth)),
+      ' OR ',
+    )})`;
+  const others = parts.filter((part) => part.kind !== 'key').map((part) => holdsAt(part, place, depth));
+  const inList = hasKeyWhere(place, sql`j.value IN (SELECT value FROM json_each(${JSON.stringify(keys)}))`);
+  return sql`(${joined([inList, ...others], ' OR ')})`;
+}
+
+function refersTo(condition: Extract<Condition, { kind: 'refers' }>, place: Place, depth: number): Sql {
+  const start = `${condition.prefix}${condition.to.type}/`;
+  const { from, to } = prefixSpan(start);
+  const [keys, target] = [raw(`j${depth}`), raw(`t${depth}`)];
+  const where = holdsAt(condition.to.where, liveRow(target.text, condition.to.type), depth);
+  return sql`EXISTS (SELECT 1 FROM json_each(${raw(place.keys)}) ${keys} CROSS JOIN resource ${target}
+    ON ${target}.type = ${condition.to.type} AND ${target}.id = substr(${keys}.value, ${[...start].length + 1})
+    WHERE ${keys}.value >= ${from} AND ${keys}.value < ${to} AND ${target}.ord IS NOT NULL AND ${where})`;
+}
+
+function referredBy(condition: Extract<Condition, { kind: 'referred' }>, place: Place, depth: number): Sql {
+  const start = `${condition.prefix}${place.type}/`;
+  const [list, source] = [raw(`i${depth}`), raw(`s${depth}`)];
+  const { type, where } = condition.by;
+  const indexed = { rid: `${list.text}.rid`, ord: `${list.text}.ord` };
+  const inner = holdsAt(where, { ...liveRow(source.text, type), indexed }, depth);
+  return sql`EXISTS (SELECT 1 FROM idx ${list} CROSS JOIN resource ${source} ON ${source}.rid = ${list}.rid
+    WHERE ${list}.k = ${start} || ${raw(place.id)} AND ${source}.type = ${type} AND ${inner})`;
+}

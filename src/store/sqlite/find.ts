@@ -1,0 +1,372 @@
+// Runs plans on a connection: walks in steps, collected and sorted sets, counts. The same code serves the main thread
+// (small steps), the reader thread (large steps) and the checks within a write transaction.
+import { prefixSpan } from '../conditions.ts';
+import type { Position, SortValue } from '../cursor.ts';
+import { compareKeys } from '../match.ts';
+import type { Few, Part, Plan, Source, Walk } from '../planner.ts';
+import { COLLECT_LIMIT } from '../planner.ts';
+import type { Condition, Key, SortKey } from '../store.ts';
+import { StoreError, typeKey } from '../store.ts';
+import { holds, inRange, isKeysOnly, liveRow, within } from './conditions.ts';
+import type { Columns, Connection, Sql } from './sql.ts';
+import { joined, raw, sql } from './sql.ts';
+
+export type WalkPlan = Extract<Plan, { kind: 'walk' }>;
+export type SortPlan = Extract<Plan, { kind: 'sort' }>;
+
+/** What to hand back of each row. */
+export interface Shape {
+  bodyless: boolean;
+  keysOf: readonly Key[];
+}
+
+/** A row found, ready to cross threads. */
+export interface Found {
+  rid: number;
+  /** Its values in the order of the search: with `rid`, its position. */
+  at: readonly SortValue[];
+  id: string;
+  version: number;
+  lastUpdated: number;
+  body: Uint8Array | null;
+  keys?: Key[];
+}
+
+/** `resume`: the page is not full, and candidates remain to be looked at from here. */
+export interface Stretch {
+  rows: Found[];
+  resume?: Position;
+}
+
+/** Rows looked at between two glances at the clock. */
+const CHUNK = 2_000;
+const NO_BODY = new Uint8Array();
+
+// ---- walks ---------------------------------------------------------------------------------------------------------
+
+/** One list to read in order: the candidates after a position, and what a candidate must fulfil in this list. */
+interface Stage {
+  /** Columns `value` and `rid`, in order, ending in LIMIT and OFFSET. */
+  candidates(after: Position | undefined, limit: number, offset: number): Sql;
+  guard: Sql;
+  indexed?: { rid: string; ord: string };
+}
+
+export interface StepOptions {
+  after: Position | undefined;
+  limit: number;
+  /** How many rows of the list to look at. */
+  candidates: number;
+  shape: Shape;
+}
+
+/** Looks at the next rows of the list after the position, and stops when `limit` rows are found. */
+export function walkStep(connection: Connection, plan: WalkPlan, options: StepOptions): Stretch {
+  const stages = stagesOf(plan.by, plan.type);
+  const at = stageAt(plan.by, options.after);
+  const stage = stages[at];
+  if (stage === undefined) return { rows: [] };
+  const step = stageStep(connection, plan, stage, options);
+  if (step.resume !== undefined || step.rows.length >= options.limit || at === stages.length - 1) return step;
+  return { rows: step.rows, resume: secondStart(plan.by) };
+}
+
+function stageStep(connection: Connection, plan: WalkPlan, stage: Stage, options: StepOptions): Stretch {
+  const { after, limit, candidates, shape } = options;
+  const place = { ...liveRow('r', plan.type), ...(stage.indexed === undefined ? {} : { indexed: stage.indexed }) };
+  const found =
+    connection.all(sql`SELECT d.value, ${columnsOf(shape)} FROM (${stage.candidates(after, candidates, 0)}) d
+    CROSS JOIN resource r ON r.rid = d.rid
+    WHERE r.type = ${plan.type} AND ${stage.guard} AND ${holds(plan.residual, place)} LIMIT ${limit}`);
+  const rows = found.map((columns) => foundRow(columns, 1, [columns[0] as SortValue], shape));
+  if (rows.length >= limit) return { rows };
+  const edge = connection.get(sql`SELECT value, rid FROM (${stage.candidates(after, 1, candidates - 1)})`);
+  if (edge === undefined) return { rows };
+  return { rows, resume: { values: [edge[0] as SortValue], tie: Number(edge[1]) } };
+}
+
+function stagesOf(walk: Walk, type: string): readonly Stage[] {
+  if (walk.kind === 'ord') return [ordStage(walk)];
+  if (walk.kind === 'lastUpdated') return [lastUpdatedStage(walk, type)];
+  const stages = [withoutKeyStage(walk, type), sortKeyStage(walk)];
+  return walk.descending ? stages.reverse() : stages;
+}
+
+function stageAt(walk: Walk, after: Position | undefined): number {
+  if (walk.kind !== 'keys' || after === undefined) return 0;
+  return (after.values[0] === null) === walk.descending ? 1 : 0;
+}
+
+/** The position before all rows of the second stage of a sort by keys. */
+function secondStart(walk: Walk): Position {
+  if (walk.kind !== 'keys' || walk.descending) return { values: [null], tie: Number.MAX_SAFE_INTEGER };
+  return { values: [walk.prefix], tie: 0 };
+}
+
+function ordStage(walk: Extract<Walk, { kind: 'ord' }>): Stage {
+  const direction = raw(walk.descending ? 'DESC' : 'ASC');
+  return {
+    guard: raw('1'),
+    indexed: { rid: 'd.rid', ord: 'd.value' },
+    candidates(after, limit, offset) {
+      const start =
+        after === undefined
+          ? raw('')
+          : sql` AND (ord, rid) ${raw(walk.descending ? '<' : '>')} (${after.values[0] ?? 0}, ${after.tie})`;
+      const lists = padded(walk.keys).map((key) => sql`SELECT ord AS value, rid FROM idx WHERE k = ${key}${start}`);
+      // UNION with this ORDER BY merges lists that are read in order, and stops at the limit.
+      return sql`${joined(lists, ' UNION ')} ORDER BY 1 ${direction}, 2 ${direction} LIMIT ${limit} OFFSET ${offset}`;
+    },
+  };
+}
+
+/** The keys with the last repeated up to a power of two, so that few texts serve lists of any length. */
+function padded(keys: readonly Key[]): readonly Key[] {
+  const size = 2 ** Math.ceil(Math.log2(keys.length));
+  const last = keys.at(-1) ?? '';
+  return [...keys, ...new Array<Key>(size - keys.length).fill(last)];
+}
+
+function lastUpdatedStage(walk: Extract<Walk, { kind: 'lastUpdated' }>, type: string): Stage {
+  const direction = raw(walk.descending ? 'DESC' : 'ASC');
+  return {
+    guard: raw('r.ord IS NOT NULL'),
+    candidates(after, limit, offset) {
+      const start =
+        after === undefined
+          ? raw('')
+          : sql` AND (lu, rid) ${raw(walk.descending ? '<' : '>')} (${after.values[0] ?? 0}, ${after.tie})`;
+      return sql`SELECT lu AS value, rid FROM resource INDEXED BY resource_lu WHERE type = ${type} AND ${inRange(raw('lu'), walk)}${start}
+        ORDER BY lu ${direction}, rid ${direction} LIMIT ${limit} OFFSET ${offset}`;
+    },
+  };
+}
+
+function sortKeyStage(walk: Extract<Walk, { kind: 'keys' }>): Stage {
+  const { from, to } = prefixSpan(walk.prefix);
+  const [direction, ahead] = walk.descending ? [raw('DESC'), raw('<')] : [raw('ASC'), raw('>')];
+  const better = walk.descending
+    ? sql`j.value > d.value AND j.value < ${to}`
+    : sql`j.value >= ${from} AND j.value < d.value`;
+  return {
+    guard: sql`NOT EXISTS (SELECT 1 FROM json_each(r.keys) j WHERE ${better})`,
+    candidates(after, limit, offset) {
+      const at = after?.values[0] ?? null;
+      const range =
+        at === null
+          ? sql`k >= ${from} AND k < ${to}`
+          : sql`k ${ahead}= ${at} AND ${walk.descending ? sql`k >= ${from}` : sql`k < ${to}`} AND (k ${ahead} ${at} OR rid ${ahead} ${after?.tie ?? 0})`;
+      return sql`SELECT k AS value, rid FROM idx WHERE ${range} ORDER BY k ${direction}, rid ${direction} LIMIT ${limit} OFFSET ${offset}`;
+    },
+  };
+}
+
+function withoutKeyStage(walk: Extract<Walk, { kind: 'keys' }>, type: string): Stage {
+  const { from, to } = prefixSpan(walk.prefix);
+  const [direction, ahead] = walk.descending ? [raw('DESC'), raw('<')] : [raw('ASC'), raw('>')];
+  return {
+    guard: sql`NOT EXISTS (SELECT 1 FROM json_each(r.keys) j WHERE j.value >= ${from} AND j.value < ${to})`,
+    candidates(after, limit, offset) {
+      const start = after === undefined ? raw('') : sql` AND rid ${ahead} ${after.tie}`;
+      return sql`SELECT NULL AS value, rid FROM idx WHERE k = ${typeKey(type)}${start} ORDER BY rid ${direction} LIMIT ${limit} OFFSET ${offset}`;
+    },
+  };
+}
+
+// ---- sets ----------------------------------------------------------------------------------------------------------
+
+/** The page of a collected and sorted set. `late` is asked now and then and throws when the time is over. */
+export function sortedPage(
+  connection: Connection,
+  plan: SortPlan,
+  options: { after: Position | undefined; limit: number; shape: Shape; late: () => void },
+): Stretch {
+  const { rids, isAll } = collect(connection, plan.source, plan.type, COLLECT_LIMIT);
+  if (!isAll) throw tooMany();
+  const values = joined(plan.order.map(sortColumn), ', ');
+  const compare = comparison(plan.order);
+  const places: Position[] = [];
+  for (const chunk of chunks(rids)) {
+    options.late();
+    for (const columns of connection.all(sql`SELECT r.rid, ${values} ${matching(plan, chunk)}`)) {
+      const place = { values: columns.slice(1) as SortValue[], tie: Number(columns[0]) };
+      if (options.after === undefined || compare(place, options.after) > 0) places.push(place);
+    }
+  }
+  return { rows: rowsOf(connection, places.sort(compare).slice(0, options.limit), options.shape) };
+}
+
+/** How many rows of the set match; counting stops at `cap`. */
+export function countMatches(connection: Connection, plan: SortPlan, cap: number, late: () => void): number {
+  const { source } = plan;
+  const [part] = source.kind === 'keys' && source.of.length === 1 ? source.of : [];
+  const key = source.kind === 'type' ? typeKey(plan.type) : part !== undefined && 'key' in part ? part.key : undefined;
+  if (key !== undefined && isKeysOnly(plan.residual)) return countList(connection, plan, key, cap);
+  const { rids, isAll } = collect(connection, source, plan.type, COLLECT_LIMIT);
+  let count = 0;
+  for (const chunk of chunks(rids)) {
+    late();
+    count += connection.number(sql`SELECT count(*) ${matching(plan, chunk)}`);
+    if (count >= cap) return cap;
+  }
+  if (!isAll) throw tooMany();
+  return count;
+}
+
+function countList(connection: Connection, plan: SortPlan, key: Key, cap: number): number {
+  const isOwn = key === typeKey(plan.type);
+  const all: Condition = {
+    kind: 'and',
+    of: isOwn ? [plan.residual] : [{ kind: 'key', key: typeKey(plan.type) }, plan.residual],
+  };
+  const where = holds(all, { ...liveRow('r', plan.type), indexed: { rid: 'd.rid', ord: 'd.ord' } });
+  return connection.number(
+    sql`SELECT count(*) FROM (SELECT 1 FROM idx d WHERE d.k = ${key} AND ${where} LIMIT ${cap})`,
+  );
+}
+
+/** Entries of the lists of a source, up to `cap`: the planner's measure of size. */
+export function countSource(connection: Connection, source: Source, type: string, cap: number): number {
+  if (source.kind === 'ids') return Math.min(source.ids.length, cap);
+  let count = 0;
+  for (const list of listsOf(source, type)) {
+    count += connection.number(sql`SELECT count(*) FROM (${list} LIMIT ${cap - count})`);
+    if (count >= cap) return cap;
+  }
+  return count;
+}
+
+/** See Probe.few. */
+export function fewMatches(
+  connection: Connection,
+  plan: Plan,
+  { limit, examine, prefix }: { limit: number; examine: number; prefix?: Key },
+): Few | undefined {
+  if (plan.kind !== 'sort') return plan.kind === 'none' ? [] : undefined;
+  const { rids, isAll } = collect(connection, plan.source, plan.type, examine);
+  if (!isAll) return undefined;
+  const keys = prefix === undefined ? raw("'[]'") : keysColumn([prefix]);
+  const found = connection.all(sql`SELECT r.id, ${keys} ${matching(plan, rids)} LIMIT ${limit + 1}`);
+  if (found.length > limit) return undefined;
+  return found.map((columns) => ({ id: String(columns[0]), keys: JSON.parse(String(columns[1])) }));
+}
+
+/** The row ids of a source, each once; not all when its lists hold more than `limit` entries. */
+function collect(
+  connection: Connection,
+  source: Source,
+  type: string,
+  limit: number,
+): { rids: readonly number[]; isAll: boolean } {
+  const rids = new Set<number>();
+  let left = limit;
+  for (const list of listsOf(source, type)) {
+    const found = connection.all(sql`${list} LIMIT ${left + 1}`);
+    for (const columns of found) rids.add(Number(columns[0]));
+    if (found.length > left) return { rids: [...rids], isAll: false };
+    left -= found.length;
+  }
+  return { rids: [...rids], isAll: true };
+}
+
+/** Queries for the row ids of a source; together they may name a row more than once. */
+function listsOf(source: Source, type: string): readonly Sql[] {
+  if (source.kind === 'type') return [sql`SELECT rid FROM idx WHERE k = ${typeKey(type)}`];
+  if (source.kind === 'lastUpdated') {
+    return [
+      sql`SELECT rid FROM resource INDEXED BY resource_lu WHERE type = ${type} AND ${inRange(raw('lu'), source)}`,
+    ];
+  }
+  if (source.kind === 'ids') {
+    const ids = JSON.stringify(source.ids);
+    return [sql`SELECT r.rid FROM json_each(${ids}) j CROSS JOIN resource r ON r.type = ${type} AND r.id = j.value`];
+  }
+  const keys = source.of.flatMap((part) => ('key' in part ? [part.key] : []));
+  return [...listsOfKeys(keys), ...source.of.flatMap((part) => ('key' in part ? [] : [listOfSpan(part)]))];
+}
+
+function listsOfKeys(keys: readonly Key[]): readonly Sql[] {
+  if (keys.length < 2) return keys.map((key) => sql`SELECT rid FROM idx WHERE k = ${key}`);
+  return [sql`SELECT i.rid FROM json_each(${JSON.stringify(keys)}) j CROSS JOIN idx i ON i.k = j.value`];
+}
+
+function listOfSpan(part: Exclude<Part, { key: Key }>): Sql {
+  return sql`SELECT rid FROM idx WHERE k >= ${part.from} AND k < ${part.to}${within(part.within, 'k')}`;
+}
+
+/** FROM and WHERE for those of some rows that are live, of the type, and fulfil the residual. */
+function matching(plan: SortPlan, rids: readonly number[]): Sql {
+  return sql`FROM json_each(${JSON.stringify(rids)}) c CROSS JOIN resource r ON r.rid = c.value
+    WHERE r.type = ${plan.type} AND r.ord IS NOT NULL AND ${holds(plan.residual, liveRow('r', plan.type))}`;
+}
+
+function sortColumn(sort: SortKey): Sql {
+  if (sort.by !== 'keys') return raw(sort.by === 'ord' ? 'r.ord' : 'r.lu');
+  const { from, to } = prefixSpan(sort.prefix);
+  const pick = raw(sort.descending ? 'max' : 'min');
+  return sql`(SELECT ${pick}(j.value) FROM json_each(r.keys) j WHERE j.value >= ${from} AND j.value < ${to})`;
+}
+
+/** The total order of positions: the sort keys, then the row id in the direction of the last one. */
+function comparison(order: readonly SortKey[]): (a: Position, b: Position) => number {
+  return (a, b) => {
+    for (const [at, sort] of order.entries()) {
+      const sign = compareValues(a.values[at] ?? null, b.values[at] ?? null);
+      if (sign !== 0) return sort.descending ? -sign : sign;
+    }
+    const tie = Number(a.tie) - Number(b.tie);
+    return order.at(-1)?.descending === true ? -tie : tie;
+  };
+}
+
+function compareValues(a: SortValue, b: SortValue): number {
+  if (a === null || b === null) return Number(a !== null) - Number(b !== null);
+  return typeof a === 'string' && typeof b === 'string' ? compareKeys(a, b) : Number(a) - Number(b);
+}
+
+function rowsOf(connection: Connection, places: readonly Position[], shape: Shape): Found[] {
+  const values = new Map(places.map((place) => [Number(place.tie), place.values]));
+  const rids = JSON.stringify([...values.keys()]);
+  const found = connection.all(
+    sql`SELECT ${columnsOf(shape)} FROM json_each(${rids}) c CROSS JOIN resource r ON r.rid = c.value`,
+  );
+  return found.map((columns) => foundRow(columns, 0, values.get(Number(columns[0])) ?? [], shape));
+}
+
+// ---- rows ----------------------------------------------------------------------------------------------------------
+
+function columnsOf(shape: Shape): Sql {
+  const body = raw(shape.bodyless ? '' : ', r.body');
+  const keys = shape.keysOf.length > 0 ? sql`, ${keysColumn(shape.keysOf)}` : raw('');
+  return sql`r.rid, r.id, r.v, r.lu${body}${keys}`;
+}
+
+/** The row's keys with one of the prefixes, as a JSON array. */
+function keysColumn(prefixes: readonly Key[]): Sql {
+  const ranges = prefixes.map((prefix) => {
+    const { from, to } = prefixSpan(prefix);
+    return sql`(j.value >= ${from} AND j.value < ${to})`;
+  });
+  return sql`(SELECT json_group_array(j.value) FROM json_each(r.keys) j WHERE ${joined(ranges, ' OR ')})`;
+}
+
+function foundRow(columns: Columns, at: number, values: readonly SortValue[], shape: Shape): Found {
+  const keys = shape.keysOf.length > 0 ? columns.at(-1) : undefined;
+  return {
+    rid: Number(columns[at]),
+    at: values,
+    id: String(columns[at + 1]),
+    version: Number(columns[at + 2]),
+    lastUpdated: Number(columns[at + 3]),
+    body: shape.bodyless ? NO_BODY : (columns[at + 4] as Uint8Array),
+    ...(keys === undefined ? {} : { keys: JSON.parse(String(keys)) as Key[] }),
+  };
+}
+
+function* chunks(rids: readonly number[]): Generator<readonly number[]> {
+  for (let at = 0; at < rids.length; at += CHUNK) yield rids.slice(at, at + CHUNK);
+}
+
+function tooMany(): StoreError {
+  return new StoreError('too-costly', `More than ${COLLECT_LIMIT} candidates would have to be sorted or counted`);
+}

@@ -1,0 +1,57 @@
+// Wide reads with a budget: what the reader thread does, and the main thread where it is known to be little.
+
+import { typeKey } from '../store.ts';
+import type { Found, Stretch } from './find.ts';
+import { countMatches, sortedPage, walkStep } from './find.ts';
+import { deadline, historyPage, typesPresent } from './history.ts';
+import type { ReadJob, ReadResults } from './jobs.ts';
+import type { Connection } from './sql.ts';
+import { sql } from './sql.ts';
+
+/** Candidates between two glances at the clock: at most some 0.2 s with costly conditions. */
+const STEP = 20_000;
+
+/** Throws StoreError('too-costly') when the budget does not suffice. */
+export function runRead(connection: Connection, job: ReadJob): ReadResults[ReadJob['kind']] {
+  switch (job.kind) {
+    case 'walk':
+      return walkOn(connection, job);
+    case 'sort':
+      return snapshot(connection, () => sortedPage(connection, job.plan, { ...job, late: deadline(job.budgetMs) }));
+    case 'count':
+      return snapshot(connection, () => countMatches(connection, job.plan, job.cap, deadline(job.budgetMs)));
+    case 'history':
+      return snapshot(connection, () => historyPage(connection, job.query, deadline(job.budgetMs)));
+    case 'stats':
+      return typesPresent(connection).map((type) => [type, liveOf(connection, type)] as const);
+  }
+}
+
+function liveOf(connection: Connection, type: string): number {
+  return connection.number(sql`SELECT count(*) FROM idx WHERE k = ${typeKey(type)}`);
+}
+
+function walkOn(connection: Connection, job: Extract<ReadJob, { kind: 'walk' }>): Stretch {
+  const late = deadline(job.budgetMs);
+  const rows: Found[] = [];
+  let after = job.after;
+  while (rows.length < job.limit) {
+    const options = { after, limit: job.limit - rows.length, candidates: STEP, shape: job.shape };
+    const step = walkStep(connection, job.plan, options);
+    for (const row of step.rows) rows.push(row);
+    if (step.resume === undefined) break;
+    after = step.resume;
+    if (rows.length < job.limit) late();
+  }
+  return { rows };
+}
+
+/** Several statements that see the same state of the store. */
+function snapshot<T>(connection: Connection, read: () => T): T {
+  connection.statement('BEGIN').run();
+  try {
+    return read();
+  } finally {
+    connection.statement('COMMIT').run();
+  }
+}

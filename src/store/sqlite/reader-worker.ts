@@ -1,0 +1,27 @@
+// The reader thread: wide reads, one after the other, off the main thread.
+import { parentPort, workerData } from 'node:worker_threads';
+import type { Answer, ReadJob, ReadResults } from './jobs.ts';
+import { packError } from './jobs.ts';
+import { runRead } from './read.ts';
+import { openReader } from './schema.ts';
+import { Connection } from './sql.ts';
+
+const connection = new Connection(openReader((workerData as { path: string }).path));
+
+parentPort?.on('message', (message: ReadJob | 'close') => {
+  if (message === 'close') {
+    connection.close();
+    parentPort?.postMessage('closed');
+    parentPort?.close();
+    return;
+  }
+  parentPort?.postMessage(answer(message));
+});
+
+function answer(job: ReadJob): Answer<ReadResults[ReadJob['kind']]> {
+  try {
+    return { ok: runRead(connection, job) };
+  } catch (error) {
+    return { error: packError(error) };
+  }
+}

@@ -1,0 +1,95 @@
+// SQL as fragments with bound values, and prepared statements by their text. Values never become SQL text, so the text
+// of a query depends on its shape alone and few statements serve all searches.
+import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite';
+
+export interface Sql {
+  readonly text: string;
+  readonly values: readonly SQLInputValue[];
+}
+
+export type Columns = SQLOutputValue[];
+
+/** Fixed text, from the program alone. */
+export const raw = (text: string): Sql => ({ text, values: [] });
+
+/** Text with `?` for each value and the fragments put in their places. */
+export function sql(strings: TemplateStringsArray, ...parts: readonly (Sql | SQLInputValue)[]): Sql {
+  let text = strings[0] ?? '';
+  const values: SQLInputValue[] = [];
+  for (const [at, part] of parts.entries()) {
+    if (isFragment(part)) {
+      text += part.text;
+      for (const value of part.values) values.push(value);
+    } else {
+      text += '?';
+      values.push(part);
+    }
+    text += strings[at + 1] ?? '';
+  }
+  return { text, values };
+}
+
+export function joined(parts: readonly Sql[], separator: string): Sql {
+  return { text: parts.map((part) => part.text).join(separator), values: parts.flatMap((part) => part.values) };
+}
+
+function isFragment(part: Sql | SQLInputValue): part is Sql {
+  return typeof part === 'object' && part !== null && 'text' in part;
+}
+
+const STATEMENTS_MAX = 500;
+
+/** A connection with its prepared statements; the least recently used one is dropped when there are too many. */
+export class Connection {
+  readonly db: DatabaseSync;
+  readonly #statements = new Map<string, StatementSync>();
+
+  constructor(db: DatabaseSync) {
+    this.db = db;
+  }
+
+  /** All rows, each an array of its columns. */
+  all(query: Sql): Columns[] {
+    // Statements return arrays, which the type of `all` does not know.
+    return this.statement(query.text).all(...query.values) as unknown as Columns[];
+  }
+
+  get(query: Sql): Columns | undefined {
+    return this.statement(query.text).get(...query.values) as unknown as Columns | undefined;
+  }
+
+  /** The number in the only column of the only row. */
+  number(query: Sql): number {
+    return Number(this.get(query)?.[0] ?? 0);
+  }
+
+  /** The number of rows changed. */
+  run(query: Sql): number {
+    return Number(this.statement(query.text).run(...query.values).changes);
+  }
+
+  statement(text: string): StatementSync {
+    let statement = this.#statements.get(text);
+    if (statement === undefined) {
+      statement = this.db.prepare(text);
+      statement.setReturnArrays(true);
+      if (this.#statements.size >= STATEMENTS_MAX) this.#drop();
+    } else {
+      this.#statements.delete(text);
+    }
+    this.#statements.set(text, statement);
+    return statement;
+  }
+
+  close(): void {
+    this.#statements.clear();
+    this.db.close();
+  }
+
+  #drop(): void {
+    for (const text of this.#statements.keys()) {
+      this.#statements.delete(text);
+      return;
+    }
+  }
+}

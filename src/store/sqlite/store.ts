@@ -1,0 +1,288 @@
+// The store on one SQLite file. Reads that are known to be short happen on the main thread (a get costs 8 µs, through
+// a thread more than twice that); writes on the writer thread; whatever may be wide on the reader thread.
+import { simplify } from '../conditions.ts';
+import type { Position } from '../cursor.ts';
+import { badCursor, readCursor, searchCursor, searchPosition, writeCursor } from '../cursor.ts';
+import type { Plan } from '../planner.ts';
+import { orderOf, plan, planCount } from '../planner.ts';
+import type {
+  Alias,
+  Commit,
+  Condition,
+  Count,
+  Filter,
+  HistorySearch,
+  IndexedRow,
+  Outbox,
+  Page,
+  Records,
+  Row,
+  Search,
+  Store,
+  Written,
+} from '../store.ts';
+import { StoreError } from '../store.ts';
+import { anyRow, holds, liveRow } from './conditions.ts';
+import type { Found, Shape, Stretch } from './find.ts';
+import { countSource, fewMatches, walkStep } from './find.ts';
+import { typesPresent, versionVisible } from './history.ts';
+import type { Answer, ReadJob, ReadResults } from './jobs.ts';
+import { unpackError } from './jobs.ts';
+import { runRead } from './read.ts';
+import { createOutbox, createRecords } from './records.ts';
+import type { Columns, Connection } from './sql.ts';
+import { raw, sql } from './sql.ts';
+import { Thread } from './thread.ts';
+import { verifyStore } from './verify.ts';
+import { Writer } from './writer.ts';
+
+/** Candidates that the main thread looks at before it hands a search to the reader: some 5 ms at most. */
+const CANDIDATES_HERE = 1_000;
+/** Sets up to here are collected, sorted and counted on the main thread. */
+const SET_HERE = 1_000;
+/** Index entries that the main thread counts: 0.1 ms. */
+const COUNT_HERE = 2_000;
+const VERSION = 'r.id, r.v, r.lu, r.body';
+
+export class SqliteStore implements Store {
+  readonly name: string;
+  readonly records: Records;
+  readonly outbox: Outbox;
+  readonly #connection: Connection;
+  readonly #writer: Writer;
+  readonly #reader: Thread;
+  #isClosed = false;
+
+  constructor(options: { path: string; connection: Connection; now: () => number }) {
+    this.name = `SQLite ${options.path}`;
+    this.#connection = options.connection;
+    this.#writer = new Writer(options.path, options.now);
+    this.#reader = new Thread('reader-worker', options.path);
+    const send = this.#writer.send.bind(this.#writer);
+    this.records = createRecords(options.connection, send, options.now);
+    this.outbox = createOutbox(options.connection, send);
+  }
+
+  async read(type: string, id: string, filter: Filter): Promise<Row | undefined> {
+    const visible = visibleTo(filter, type);
+    if (visible.kind === 'none') return undefined;
+    const row = this.#open().get(
+      sql`SELECT ${raw(VERSION)} FROM resource r WHERE r.type = ${type} AND r.id = ${id} AND ${holds(visible, anyRow('r', type))}`,
+    );
+    return row === undefined ? undefined : rowOf(type, row);
+  }
+
+  async readMany(refs: readonly { type: string; id: string }[], filter: Filter): Promise<(Row | undefined)[]> {
+    const rows = new Map<string, Row>();
+    for (const [type, group] of Map.groupBy(refs, (ref) => ref.type)) {
+      const visible = visibleTo(filter, type);
+      if (visible.kind === 'none') continue;
+      const ids = JSON.stringify(group.map((ref) => ref.id));
+      const found = this.#open().all(sql`SELECT ${raw(VERSION)} FROM json_each(${ids}) j CROSS JOIN resource r
+        ON r.type = ${type} AND r.id = j.value WHERE r.ord IS NOT NULL AND ${holds(visible, liveRow('r', type))}`);
+      for (const columns of found) rows.set(`${type}/${columns[0]}`, rowOf(type, columns));
+    }
+    return refs.map(({ type, id }) => rows.get(`${type}/${id}`));
+  }
+
+  async readVersion(type: string, id: string, version: number, filter: Filter): Promise<Row | undefined> {
+    const current = await this.read(type, id, filter);
+    if (current === undefined || current.version === version) return current;
+    const row =
+      this.#open().get(sql`SELECT r.id, h.v, h.lu, h.body FROM resource r CROSS JOIN history h ON h.rid = r.rid AND h.v = ${version}
+      WHERE r.type = ${type} AND r.id = ${id} AND ${versionVisible(visibleTo(filter, type), type)}`);
+    return row === undefined ? undefined : rowOf(type, row);
+  }
+
+  async search(search: Search, filter: Filter): Promise<Page> {
+    const { type, limit } = search;
+    const found = await plan(search, filter, this.#probe);
+    const order = orderOf(search);
+    const after = search.after === undefined ? undefined : searchPosition(type, order, search.after, 'number');
+    if (found.kind === 'none') return { rows: [] };
+    const shape = { bodyless: search.bodyless === true, keysOf: search.keysOf ?? [] };
+    // One row more than the page tells whether there is a next one.
+    const stretch = await this.#find(found, { after, limit: limit + 1, shape, budgetMs: search.budgetMs });
+    const rows = stretch.rows.slice(0, limit);
+    const last = rows.at(-1);
+    const page = { rows: rows.map((row) => pageRow(type, row)) };
+    if (stretch.rows.length <= limit || last === undefined) return page;
+    return { ...page, next: searchCursor(type, order, { values: last.at, tie: last.rid }) };
+  }
+
+  async count(alias: Alias, { cap, budgetMs }: { cap: number; budgetMs: number }, filter: Filter): Promise<Count> {
+    const found = await planCount(alias, filter, this.#probe);
+    if (found.kind !== 'sort') return { count: 0, exact: true };
+    const isShort = found.residual.kind === 'all' ? cap <= COUNT_HERE : (found.estimate ?? SET_HERE) < SET_HERE;
+    const count = await this.#run({ kind: 'count', plan: found, cap: cap + 1, budgetMs }, isShort);
+    return count > cap ? { count: cap, exact: false } : { count, exact: true };
+  }
+
+  async history(search: HistorySearch, filter: Filter): Promise<Page> {
+    const about = `history ${search.type ?? ''} ${search.id ?? ''}`;
+    const after = search.after === undefined ? undefined : versionPlace(readCursor(about, search.after));
+    const types = search.type === undefined ? typesPresent(this.#open()) : [search.type];
+    const conditions = types.map((type) => ({ type, where: visibleTo(filter, type) }));
+    const query = {
+      conditions,
+      limit: search.limit + 1,
+      ...(search.id === undefined ? {} : { id: search.id }),
+      ...(search.since === undefined ? {} : { since: search.since }),
+      ...(search.until === undefined ? {} : { until: search.until }),
+      ...(after === undefined ? {} : { after }),
+    };
+    const isShort =
+      search.id !== undefined || conditions.every(({ where }) => where.kind === 'all' || where.kind === 'none');
+    const found = await this.#run({ kind: 'history', query, budgetMs: search.budgetMs }, isShort);
+    const shown = found.slice(0, search.limit);
+    const rows = shown.map(({ type, id, v, lu, body }) => ({ type, id, version: v, lastUpdated: lu, body }));
+    const last = shown.at(-1);
+    if (found.length <= search.limit || last === undefined) return { rows };
+    return { rows, next: writeCursor(about, [last.lu, last.rid, last.v]) };
+  }
+
+  async commit(commit: Commit): Promise<Written[]> {
+    return this.#writer.commit(commit);
+  }
+
+  async stats(): Promise<Map<string, number>> {
+    const counts = await this.#run({ kind: 'stats' }, false);
+    return new Map(counts.filter(([, count]) => count > 0));
+  }
+
+  async scan({
+    type,
+    after,
+    limit,
+  }: {
+    type?: string;
+    after?: string;
+    limit: number;
+  }): Promise<{ rows: IndexedRow[]; next?: string }> {
+    const about = `scan ${type ?? ''}`;
+    const [lu, rid] = scanPlace(after === undefined ? [0, 0] : readCursor(about, after));
+    // A type goes by lastUpdated: a row that changes meanwhile is met again later, none is missed.
+    const list =
+      type === undefined
+        ? sql`resource r WHERE r.rid > ${rid} AND r.ord IS NOT NULL ORDER BY r.rid`
+        : sql`resource r INDEXED BY resource_lu WHERE r.type = ${type} AND (r.lu, r.rid) > (${lu}, ${rid}) AND r.ord IS NOT NULL ORDER BY r.lu, r.rid`;
+    const found = this.#open().all(
+      sql`SELECT ${raw(VERSION)}, r.rid, r.type, r.ord, r.keys FROM ${list} LIMIT ${limit + 1}`,
+    );
+    const rows = found.slice(0, limit);
+    const last = rows.at(-1);
+    const indexed = rows.map((columns) => ({
+      ...rowOf(String(columns[5]), columns),
+      ord: Number(columns[6]),
+      allKeys: JSON.parse(String(columns[7])),
+    }));
+    if (found.length <= limit || last === undefined) return { rows: indexed };
+    return { rows: indexed, next: writeCursor(about, [Number(last[2]), Number(last[4])]) };
+  }
+
+  async reindex(rows: Parameters<Store['reindex']>[0]): Promise<number> {
+    const packed = rows.map(({ type, id, version, ord, keys }) => ({
+      type,
+      id,
+      version,
+      ord,
+      keys: JSON.stringify(keys),
+    }));
+    return this.#writer.send({ kind: 'reindex', rows: packed });
+  }
+
+  verify({ onProgress = () => {} }: { onProgress?: (done: number) => void }): AsyncIterable<string> {
+    return verifyStore(this.#open(), onProgress);
+  }
+
+  async ping(): Promise<void> {
+    try {
+      this.#open().number(raw("SELECT count(*) FROM setting WHERE name = 'schema'"));
+    } catch (cause) {
+      throw cause instanceof StoreError ? cause : new StoreError('unavailable', 'The store does not answer', { cause });
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    await this.#reader.close();
+    // The log is copied back and removed only when no other connection reads it.
+    this.#connection.close();
+    await this.#writer.close();
+  }
+
+  readonly #probe = {
+    count: (source: Parameters<typeof countSource>[1], type: string, cap: number): number =>
+      countSource(this.#open(), source, type, cap),
+    few: (found: Plan, options: Parameters<typeof fewMatches>[2]): ReturnType<typeof fewMatches> =>
+      fewMatches(this.#open(), found, options),
+  };
+
+  #open(): Connection {
+    if (this.#isClosed) throw new StoreError('unavailable', 'The store is closed');
+    return this.#connection;
+  }
+
+  async #find(
+    found: Exclude<Plan, { kind: 'none' }>,
+    options: { after: Position | undefined; limit: number; shape: Shape; budgetMs: number },
+  ): Promise<Stretch> {
+    if (found.kind === 'sort') {
+      return this.#run({ kind: 'sort', plan: found, ...options }, (found.estimate ?? SET_HERE) < SET_HERE);
+    }
+    // A sort by keys may have to order many rows with the same key before it has the first.
+    if (found.by.kind === 'keys') return this.#run({ kind: 'walk', plan: found, ...options }, false);
+    const start = performance.now();
+    const { rows, resume } = walkStep(this.#open(), found, { ...options, candidates: CANDIDATES_HERE });
+    if (resume === undefined) return { rows };
+    const budgetMs = options.budgetMs - (performance.now() - start);
+    const limit = options.limit - rows.length;
+    const rest = await this.#run({ kind: 'walk', plan: found, ...options, after: resume, limit, budgetMs }, false);
+    return { rows: [...rows, ...rest.rows] };
+  }
+
+  /** Does it here when it is short, else on the reader thread. */
+  async #run<J extends ReadJob>(job: J, isShort: boolean): Promise<ReadResults[J['kind']]> {
+    const connection = this.#open();
+    if (isShort) return runRead(connection, job) as ReadResults[J['kind']];
+    const answer = (await this.#reader.ask(job)) as Answer<ReadResults[J['kind']]>;
+    if ('error' in answer) throw unpackError(answer.error);
+    return answer.ok;
+  }
+}
+
+/** What the filter lets through of a type; its joins are part of the rule and are not narrowed again. */
+function visibleTo(filter: Filter, type: string): Condition {
+  return simplify(filter.of(type));
+}
+
+function rowOf(type: string, [id, version, lastUpdated, body]: Columns): Row {
+  return {
+    type,
+    id: String(id),
+    version: Number(version),
+    lastUpdated: Number(lastUpdated),
+    body: (body ?? null) as Uint8Array | null,
+  };
+}
+
+function pageRow(type: string, { id, version, lastUpdated, body, keys }: Found): Row {
+  return { type, id, version, lastUpdated, body, ...(keys === undefined ? {} : { keys }) };
+}
+
+function versionPlace(values: readonly unknown[]): { lu: number; rid: number; v: number } {
+  const [lu, rid, v] = values;
+  if (values.length !== 3 || !isWhole(lu) || !isWhole(rid) || !isWhole(v)) throw badCursor();
+  return { lu, rid, v };
+}
+
+function scanPlace(values: readonly unknown[]): [lu: number, rid: number] {
+  const [lu, rid] = values;
+  if (values.length !== 2 || !isWhole(lu) || !isWhole(rid)) throw badCursor();
+  return [lu, rid];
+}
+
+function isWhole(value: unknown): value is number {
+  return Number.isSafeInteger(value);
+}

@@ -1,0 +1,76 @@
+// The writer thread: each batch of jobs is one transaction and one fsync, each job a savepoint of its own.
+import { parentPort, workerData } from 'node:worker_threads';
+import { typesPresent } from './history.ts';
+import type { Answer, WriteBatch, WriteJob, WriteResult } from './jobs.ts';
+import { packError } from './jobs.ts';
+import { applyJob } from './records.ts';
+import { openWriter } from './schema.ts';
+import { Connection, sql } from './sql.ts';
+import { applyWrites, verifyChecks } from './write.ts';
+
+const connection = new Connection(openWriter((workerData as { path: string }).path));
+let lastUpdated = latest();
+let queue: Promise<void> = Promise.resolve();
+
+parentPort?.on('message', (message: WriteBatch | 'close') => {
+  queue = queue.then(async () => {
+    if (message === 'close') close();
+    else parentPort?.postMessage(await runBatch(message));
+  });
+});
+
+/** The newest lastUpdated in the store: what comes next must be later. */
+function latest(): number {
+  const newest = typesPresent(connection).map((type) =>
+    connection.number(sql`SELECT max(lu) FROM resource WHERE type = ${type}`),
+  );
+  return Math.max(0, ...newest);
+}
+
+async function runBatch(batch: WriteBatch): Promise<readonly Answer<WriteResult>[]> {
+  // All commits of a batch become visible and durable at the same instant, so they share it.
+  const instant = Math.max(batch.now, lastUpdated + 1);
+  try {
+    run('BEGIN IMMEDIATE');
+    const answers: Answer<WriteResult>[] = [];
+    for (const job of batch.jobs) answers.push(await runJob(job, batch, instant));
+    run('COMMIT');
+    lastUpdated = instant;
+    return answers;
+  } catch (error) {
+    if (connection.db.isTransaction) run('ROLLBACK');
+    return batch.jobs.map(() => ({ error: { ...packError(error), kind: 'unavailable' } }));
+  }
+}
+
+async function runJob(job: WriteJob, batch: WriteBatch, instant: number): Promise<Answer<WriteResult>> {
+  run('SAVEPOINT job');
+  try {
+    const ok = await perform(job, batch, instant);
+    run('RELEASE job');
+    return { ok };
+  } catch (error) {
+    // A full disk may have ended the whole transaction already: then the batch fails.
+    if (!connection.db.isTransaction) throw error;
+    run('ROLLBACK TO job');
+    run('RELEASE job');
+    return { error: packError(error) };
+  }
+}
+
+async function perform(job: WriteJob, batch: WriteBatch, instant: number): Promise<WriteResult> {
+  if (job.kind !== 'commit') return applyJob(connection, job, batch.now);
+  if (job.checks.length > 0) await verifyChecks(connection, job.checks);
+  return applyWrites(connection, job.writes, batch.bytes, instant);
+}
+
+function run(text: string): void {
+  connection.statement(text).run();
+}
+
+function close(): void {
+  connection.db.exec('PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE);');
+  connection.close();
+  parentPort?.postMessage('closed');
+  parentPort?.close();
+}

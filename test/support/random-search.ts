@@ -1,0 +1,126 @@
+// Made-up rows and made-up conditions on them, from a seed: the same seed gives the same test.
+import type { Condition, Filter, Key, SortKey, Write } from '../../src/store/store.ts';
+import { NO_ORD, typeKey } from '../../src/store/store.ts';
+
+export type Random = () => number;
+
+/** Mulberry32: small, fast, and the same everywhere. */
+export function seeded(seed: number): Random {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+export const below = (random: Random, bound: number): number => Math.floor(random() * bound);
+
+export function pick<T>(random: Random, from: readonly T[]): T {
+  const value = from[below(random, from.length)];
+  if (value === undefined) throw new RangeError('nothing to pick from');
+  return value;
+}
+
+export const types = ['Alpha', 'Beta', 'Gamma'] as const;
+const ids = Array.from({ length: 40 }, (_, at) => `r${at}`);
+const words = ['anna', 'ann', 'béla', 'z\uFFFD', 'z😀', 'z', '', 'Zoë\tx', 'mañana\tanna'];
+
+/** Lists: a token (few values), a string, a number with a fixed-width tail, a reference. */
+const token = (value: number): Key => `a.tok${value}`;
+const text = (value: string): Key => `a.str${value}`;
+const digits = (value: number): string => String(value).padStart(4, '0');
+const range = (from: number, to: number): Key => `a.rng${digits(from)}${digits(to)}`;
+const REFERENCE = 'a.ref';
+
+export function randomWrite(random: Random, body: (type: string, id: string) => Partial<Write>): Write {
+  const type = pick(random, types);
+  const id = pick(random, ids);
+  const keys = new Set<Key>([typeKey(type)]);
+  for (let count = below(random, 3); count > 0; count--) keys.add(token(below(random, 4)));
+  for (let count = below(random, 3); count > 0; count--) keys.add(text(pick(random, words)));
+  for (let count = below(random, 3); count > 0; count--) {
+    const from = below(random, 100);
+    keys.add(range(from, from + below(random, 50)));
+  }
+  for (let count = below(random, 3); count > 0; count--)
+    keys.add(`${REFERENCE}${pick(random, types)}/${pick(random, ids)}`);
+  const ord = random() < 0.2 ? NO_ORD : below(random, 30) * 86_400_000;
+  const write = { type, id, body: new Uint8Array(), stampAt: 0, ord, keys: [...keys], owner: `${type}/${id}` };
+  return { ...write, ...body(type, id) };
+}
+
+export function randomCondition(random: Random, depth: number, lastUpdated: readonly number[]): Condition {
+  const kinds = depth > 0 ? 13 : 7;
+  switch (below(random, kinds)) {
+    case 0:
+    case 1:
+      return { kind: 'key', key: token(below(random, 5)) };
+    case 2:
+      return random() < 0.5
+        ? {
+            kind: 'span',
+            from: 'a.str',
+            to: 'a.sts',
+            within: { kind: 'contains', text: pick(random, ['a', 'an', '\uFFFD', 'ñ', 'x']) },
+          }
+        : { kind: 'span', from: text(pick(random, words)), to: text(pick(random, [...words, '\u{10FFFF}'])) };
+    case 3: {
+      const from = below(random, 100);
+      const within = { kind: 'tail', at: 9, atMost: digits(from + below(random, 80)) } as const;
+      return { kind: 'span', from: `a.rng${digits(from)}`, to: 'a.rnh', ...(random() < 0.7 ? { within } : {}) };
+    }
+    case 4:
+      return { kind: 'ids', ids: Array.from({ length: below(random, 6) }, () => pick(random, ids)) };
+    case 5:
+      return {
+        kind: 'lastUpdated',
+        ...(random() < 0.6 ? { from: pick(random, lastUpdated) } : {}),
+        ...(random() < 0.6 ? { to: pick(random, lastUpdated) } : {}),
+      };
+    case 6:
+      return random() < 0.8
+        ? { kind: 'key', key: `${REFERENCE}${pick(random, types)}/${pick(random, ids)}` }
+        : { kind: random() < 0.7 ? 'all' : 'none' };
+    case 7:
+    case 8:
+      return { kind: 'and', of: branches(random, depth, lastUpdated) };
+    case 9:
+      return { kind: 'or', of: branches(random, depth, lastUpdated) };
+    case 10:
+      return { kind: 'not', of: randomCondition(random, depth - 1, lastUpdated) };
+    case 11:
+      return {
+        kind: 'refers',
+        prefix: REFERENCE,
+        to: { type: pick(random, types), where: randomCondition(random, depth - 1, lastUpdated) },
+      };
+    default:
+      return {
+        kind: 'referred',
+        prefix: REFERENCE,
+        by: { type: pick(random, types), where: randomCondition(random, depth - 1, lastUpdated) },
+      };
+  }
+}
+
+function branches(random: Random, depth: number, lastUpdated: readonly number[]): Condition[] {
+  return Array.from({ length: 1 + below(random, 3) }, () => randomCondition(random, depth - 1, lastUpdated));
+}
+
+export function randomOrder(random: Random): SortKey[] {
+  const choices: SortKey[] = [
+    { by: 'ord', descending: random() < 0.5 },
+    { by: 'lastUpdated', descending: random() < 0.5 },
+    { by: 'keys', prefix: 'a.str', descending: random() < 0.5 },
+    { by: 'keys', prefix: 'a.tok', descending: random() < 0.5 },
+  ];
+  return Array.from({ length: pick(random, [0, 1, 1, 1, 2, 3]) }, () => pick(random, choices));
+}
+
+export function randomFilter(random: Random, lastUpdated: readonly number[]): Filter {
+  if (random() < 0.4) return { of: () => ({ kind: 'all' }) };
+  const rules = new Map(types.map((type) => [type as string, randomCondition(random, 1, lastUpdated)]));
+  return { of: (type) => rules.get(type) ?? { kind: 'none' } };
+}
