@@ -1,5 +1,5 @@
 // Writes what is live as NDJSON, page by page from the store. https://hl7.org/fhir/R4/nd-json.html
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { createWriteStream, type WriteStream } from 'node:fs';
 import { mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -27,7 +27,7 @@ export async function exportResources(invocation: Invocation): Promise<number> {
     const counts = new Map<string, number>();
     for (const type of types) {
       const rows = linesOf(store, type, { counts, progress, signal: io.signal });
-      if (out === '-') for await (const line of rows) io.out.write(line);
+      if (out === '-') await writeOut(io.out, rows);
       else await writeFile(out, type, rows);
     }
     progress.end();
@@ -61,6 +61,12 @@ function lineOf(body: Uint8Array): Buffer {
   for (let at = 0; at < body.length; at++) if (line[at] === 0x0a || line[at] === 0x0d) line[at] = 0x20;
   line[body.length] = 0x0a;
   return line;
+}
+
+async function writeOut(out: Invocation['io']['out'], lines: AsyncIterable<Buffer>): Promise<void> {
+  for await (const line of lines) {
+    if (out.write(line) === false && out instanceof EventEmitter) await once(out, 'drain');
+  }
 }
 
 /** A file has its name only once it is complete. */

@@ -19,7 +19,8 @@ export async function fillWithSample(app: App, io: Io): Promise<void> {
   const { store, clock } = app;
   const record = await store.records.get(recordKind, recordId);
   const begun = record === undefined ? undefined : begunOn(record.value);
-  if (record !== undefined ? begun === undefined : (await store.stats()).size > 0) return;
+  if (record !== undefined ? begun === undefined : [...(await store.stats()).values()].some((count) => count > 0))
+    return;
   const today = begun ?? new Date(clock.now()).toISOString().slice(0, 10);
   const version = await store.records.put(
     { kind: recordKind, id: recordId, value: JSON.stringify({ today, isDone: false }) },

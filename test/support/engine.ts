@@ -1,10 +1,10 @@
 // An engine on a store, and requests to it as a client would make them, without a socket.
 import { type Clock, systemClock } from '../../src/base/clock.ts';
+import { FhirError, operationOutcome } from '../../src/base/outcome.ts';
 import { anonymousCaller } from '../../src/fhir/access.ts';
 import { createEngine } from '../../src/fhir/engine.ts';
 import type { Answer, Engine, FhirRequest } from '../../src/fhir/interaction.ts';
 import type { Maintenance } from '../../src/fhir/maintenance.ts';
-import { FhirError, operationOutcome } from '../../src/base/outcome.ts';
 import { loadDefinitions } from '../../src/model/definitions.ts';
 import type { Store } from '../../src/store/store.ts';
 
@@ -25,10 +25,21 @@ export interface TestEngine {
   ask(method: FhirRequest['method'], url: string, body?: unknown, headers?: Record<string, string>): Promise<Reply>;
 }
 
-export async function engineOn(store: Store, options: { clock?: Clock; timeZone?: string; checkReferences?: boolean } = {}): Promise<TestEngine> {
+export async function engineOn(
+  store: Store,
+  options: { clock?: Clock; timeZone?: string; checkReferences?: boolean } = {},
+): Promise<TestEngine> {
   const { clock = systemClock, timeZone = 'UTC', checkReferences = false } = options;
   const software = { name: 'careloom', version: '0.0.0', date: '2026-01-01' };
-  const engine = await createEngine({ store, definitions: loadDefinitions(), clock, baseUrl, timeZone, software, checkReferences });
+  const engine = await createEngine({
+    store,
+    definitions: loadDefinitions(),
+    clock,
+    baseUrl,
+    timeZone,
+    software,
+    checkReferences,
+  });
   return {
     engine,
     async ask(method, url, body, headers = {}) {
@@ -43,10 +54,16 @@ export async function engineOn(store: Store, options: { clock?: Clock; timeZone?
   };
 }
 
-function requestFor(method: FhirRequest['method'], url: string, body: unknown, headers: Record<string, string>): FhirRequest {
+function requestFor(
+  method: FhirRequest['method'],
+  url: string,
+  body: unknown,
+  headers: Record<string, string>,
+): FhirRequest {
   const relative = url.startsWith(baseUrl) ? url.slice(baseUrl.length).replace(/^\//, '') : url;
   const mark = relative.indexOf('?');
-  const bytes = body === undefined ? '' : typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body);
+  const bytes =
+    body === undefined ? '' : typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body);
   const lower = new Map(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
   return {
     method,
@@ -59,7 +76,8 @@ function requestFor(method: FhirRequest['method'], url: string, body: unknown, h
 }
 
 function replyOf({ status, headers, body }: Answer): Reply {
-  const text = body === undefined ? '' : Buffer.concat(body instanceof Uint8Array ? [body] : [...body]).toString('utf8');
+  const text =
+    body === undefined ? '' : Buffer.concat(body instanceof Uint8Array ? [body] : [...body]).toString('utf8');
   return { status, headers, text, json: text === '' ? undefined : JSON.parse(text) };
 }
 

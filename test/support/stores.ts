@@ -9,7 +9,16 @@ import { openSqliteStore } from '../../src/store/sqlite/open.ts';
 import type { Store } from '../../src/store/store.ts';
 import { sharedMongod, withDatabase } from './mongod.ts';
 
-type Test = typeof t;
+/** What `onBothStores` needs of a test: to run others within it. */
+interface Subtests {
+  // biome-ignore lint/suspicious/noExplicitAny: tap's overloads do not unify
+  test: any;
+  // biome-ignore lint/suspicious/noExplicitAny: as above
+  skip: any;
+}
+
+/** The test object that a subtest is given. */
+export type Test = Parameters<Extract<Parameters<typeof t.test>[0], (test: never) => unknown>>[0];
 
 export interface Opened {
   store: Store;
@@ -51,13 +60,16 @@ const mongo = (url: string): Adapter => ({
  * Runs `body` as a subtest on SQLite and on MongoDB. The MongoDB half is skipped by name where no mongod can be had.
  * What `body` opens it closes itself, or leaves to the teardown that it registers on its test.
  */
-export async function onBothStores(test: Test, body: (test: Test, adapter: Adapter) => Promise<void>): Promise<void> {
-  await test.test('on SQLite', (inner) => body(inner as Test, sqlite));
+export async function onBothStores(
+  test: Subtests,
+  body: (test: Test, adapter: Adapter) => Promise<void>,
+): Promise<void> {
+  await test.test('on SQLite', (inner: Test) => body(inner, sqlite));
   const mongod = await sharedMongod();
   if (mongod.skip !== undefined) {
     test.skip(`on MongoDB: ${mongod.skip}`);
     return;
   }
-  await test.test('on MongoDB', (inner) => body(inner as Test, mongo(mongod.url())));
+  await test.test('on MongoDB', (inner: Test) => body(inner, mongo(mongod.url())));
   await mongod.stop();
 }

@@ -1,20 +1,24 @@
-// Commits. One transaction at a time in a process, and all commits that wait meanwhile go together in the next: one
-// insert, one update, one outbox entry and one flush for many of them. Within a process nothing ever conflicts and
-// lastUpdated grows in commit order; commits of other processes meet in the database and the loser starts again.
+// Commits. Those that wait go together in one transaction: one insert, one update, one outbox entry and one flush for
+// many of them. A few transactions may be under way if they touch different rows: the next one inserts while the one
+// before is flushed. They are committed in the order in which they began, so lastUpdated grows in commit order within a
+// process, and nothing of one process conflicts with itself. Commits of other processes meet in the database; there
+// the loser starts again.
 import type { AnyBulkWriteOperation, ClientSession, MongoClient } from 'mongodb';
 import { ObjectId, Timestamp } from 'mongodb';
 import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { Check, Commit, Condition, Key, Written } from '../store.ts';
 import { StoreError, typeKey } from '../store.ts';
-import { transact } from './faults.ts';
+import { Again, transact } from './faults.ts';
 import { type Collections, hash, type ResourceDoc } from './layout.ts';
 import { isHolding } from './search.ts';
 import { Stage } from './stage.ts';
 
 /** A group is closed above this; a single larger commit still goes, alone. */
-const GROUP_WRITES_MAX = 500;
+const GROUP_WRITES_MAX = 128;
 const GROUP_BYTES_MAX = 8 * 1024 * 1024;
+/** Transactions under way at once. The server works on each with one core. */
+const GROUPS_MAX = 3;
 /** Slots for locks: so many that two unrelated keys rarely share one, so few that they need no tidying. */
 const LOCK_SLOTS = 65_536;
 
@@ -32,12 +36,24 @@ interface Context {
   clock: Clock;
 }
 
+/** Commits that share a transaction, and the rows they touch. */
+interface Group {
+  members: Waiting[];
+  refs: Set<string>;
+  hasChecks: boolean;
+}
+
 /** Takes commits and groups them. */
 export class Committer {
   readonly #context: Context;
   #queue: Waiting[] = [];
-  #working: Promise<void> | undefined;
-  #lastUpdated = 0;
+  #isScheduled = false;
+  readonly #underWay = new Set<Group>();
+  /** Settles when the youngest group is done with. */
+  #youngest: Promise<void> = Promise.resolve();
+  /** The latest lastUpdated given out, and the latest one committed. */
+  #given = 0;
+  #committed = 0;
 
   constructor(context: Context) {
     this.#context = context;
@@ -46,60 +62,93 @@ export class Committer {
   commit(commit: Commit): Promise<Written[]> {
     return new Promise((resolve, reject) => {
       this.#queue.push({ commit, resolve, reject });
-      this.#working ??= this.#work();
+      this.#schedule();
     });
   }
 
   /** Resolves when nothing waits and nothing is under way. */
   async idle(): Promise<void> {
-    while (this.#working !== undefined) await this.#working;
+    while (this.#isScheduled || this.#queue.length > 0 || this.#underWay.size > 0) {
+      await this.#youngest;
+      await new Promise((resolve) => setImmediate(resolve));
+    }
   }
 
-  /** Never rejects: each commit hears what became of it. */
-  async #work(): Promise<void> {
-    // Commits of the same turn of the event loop share the first group.
-    await new Promise((resolve) => setImmediate(resolve));
-    while (this.#queue.length > 0) await this.#run(this.#take());
-    this.#working = undefined;
+  /** Commits of the same turn of the event loop share a group. */
+  #schedule(): void {
+    if (this.#isScheduled || this.#queue.length === 0) return;
+    this.#isScheduled = true;
+    setImmediate(() => {
+      this.#isScheduled = false;
+      while (this.#startNext());
+    });
+  }
+
+  /** Starts a group from the front of the queue unless it has to wait for one under way; whether it did. */
+  #startNext(): boolean {
+    if (this.#queue.length === 0 || this.#underWay.size >= GROUPS_MAX) return false;
+    const group = this.#next();
+    for (const other of this.#underWay) {
+      if (group.hasChecks || other.hasChecks || !group.refs.isDisjointFrom(other.refs)) return false;
+    }
+    this.#queue.splice(0, group.members.length);
+    this.#underWay.add(group);
+    const before = this.#youngest;
+    this.#youngest = this.#run(group.members, before).then(() => {
+      this.#underWay.delete(group);
+      this.#schedule();
+    });
+    return true;
   }
 
   /** From the front of the queue: one commit with checks, or as many without as fit. */
-  #take(): Waiting[] {
-    let writes = 0;
+  #next(): Group {
+    const refs = new Set<string>();
     let bytes = 0;
+    let writes = 0;
     let count = 0;
+    let hasChecks = false;
     for (const { commit } of this.#queue) {
-      const hasChecks = (commit.checks?.length ?? 0) > 0;
-      if (hasChecks && count > 0) break;
+      hasChecks = (commit.checks?.length ?? 0) > 0;
       writes += commit.writes.length;
       for (const { body } of commit.writes) bytes += body?.length ?? 0;
-      if (count > 0 && (writes > GROUP_WRITES_MAX || bytes > GROUP_BYTES_MAX)) break;
+      if (count > 0 && (hasChecks || writes > GROUP_WRITES_MAX || bytes > GROUP_BYTES_MAX)) break;
+      for (const { type, id } of commit.writes) refs.add(`${type}/${id}`);
       count += 1;
       if (hasChecks) break;
     }
-    return this.#queue.splice(0, count);
+    return { members: this.#queue.slice(0, count), refs, hasChecks: hasChecks && count === 1 };
   }
 
-  async #run(group: Waiting[]): Promise<void> {
+  /** Never rejects: each commit hears what became of it. */
+  async #run(members: readonly Waiting[], before: Promise<void>): Promise<void> {
     try {
-      const outcomes = await this.#transact(group.map(({ commit }) => commit));
-      for (const [at, { resolve, reject }] of group.entries()) {
+      const commits = members.map(({ commit }) => commit);
+      const outcomes = await this.#transact(commits, before);
+      for (const [at, { resolve, reject }] of members.entries()) {
         const outcome = outcomes[at];
         if (Array.isArray(outcome)) resolve(outcome);
         else reject(outcome);
       }
     } catch (error) {
-      const isShared = error instanceof StoreError || group.length === 1;
-      if (isShared) for (const { reject } of group) reject(error);
+      const isShared = error instanceof StoreError || members.length === 1;
+      if (isShared) for (const { reject } of members) reject(error);
       // One of them cannot be written at all; alone, each hears of its own trouble only.
-      else for (const waiting of group) await this.#run([waiting]);
+      else for (const member of members) await this.#run([member], before);
     }
   }
 
-  async #transact(commits: readonly Commit[]): Promise<Outcome[]> {
-    const { client } = this.#context;
+  async #transact(commits: readonly Commit[], before: Promise<void>): Promise<Outcome[]> {
     try {
-      return await transact(client, (session, again) => this.#attempt(session, commits, again.isDuplicate));
+      const { outcomes, lastUpdated } = await transact(this.#context.client, async (session, again) => {
+        const tried = await this.#attempt(session, commits, again.isDuplicate);
+        await before;
+        // The one before had to start again and got a later instant.
+        if (tried.firstUpdated <= this.#committed) throw new Again();
+        return tried;
+      });
+      this.#committed = Math.max(this.#committed, lastUpdated);
+      return outcomes;
     } catch (error) {
       // Nothing to write: the transaction was given up on purpose.
       if (error instanceof Unchanged) return error.outcomes;
@@ -107,7 +156,7 @@ export class Committer {
     }
   }
 
-  async #attempt(session: ClientSession, commits: readonly Commit[], isCareful: boolean): Promise<Outcome[]> {
+  async #attempt(session: ClientSession, commits: readonly Commit[], isCareful: boolean): Promise<Tried> {
     const { on, clock } = this.#context;
     const checks = commits.flatMap((commit) => commit.checks ?? []);
     if (checks.length > 0) {
@@ -118,13 +167,19 @@ export class Committer {
       }
     }
     const stored = await storedRows(on, commits, session, isCareful);
-    const stage = new Stage(stored, { now: clock.now(), after: this.#lastUpdated });
+    const stage = new Stage(stored, { now: clock.now(), after: this.#given });
     const outcomes = commits.map((commit) => stage.add(commit.writes));
     if (stage.changes.length === 0) throw new Unchanged(outcomes);
+    this.#given = stage.lastUpdated;
     await write(on, stage, session);
-    this.#lastUpdated = stage.lastUpdated;
-    return outcomes;
+    return { outcomes, firstUpdated: stage.firstUpdated, lastUpdated: stage.lastUpdated };
   }
+}
+
+interface Tried {
+  outcomes: Outcome[];
+  firstUpdated: number;
+  lastUpdated: number;
 }
 
 /** Ends a transaction that has nothing to write. */

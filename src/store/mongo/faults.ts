@@ -110,7 +110,11 @@ export async function transact<T>(
   }
 }
 
+/** Thrown by the work of a transaction that wants to start again. */
+export class Again extends Error {}
+
 function isTransient(error: unknown): boolean {
+  if (error instanceof Again) return true;
   if (!(error instanceof MongoError) || error instanceof MongoServerSelectionError) return false;
   return error.hasErrorLabel('TransientTransactionError');
 }

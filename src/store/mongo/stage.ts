@@ -15,10 +15,10 @@ interface Changed {
 export class Stage {
   readonly #stored: ReadonlyMap<string, ResourceDoc>;
   readonly #changed = new Map<string, Changed>();
-  readonly #now: number;
   readonly past: HistoryDoc[] = [];
   readonly changes: OutboxDoc['changes'] = [];
-  /** The latest lastUpdated given out. */
+  /** The first and the latest lastUpdated given out by this stage. */
+  readonly firstUpdated: number;
   lastUpdated: number;
 
   /** `stored`: the rows touched as they are now. `after`: the latest lastUpdated given out before. */
@@ -27,8 +27,8 @@ export class Stage {
     let latest = times.after;
     // A row may come from a process whose clock is ahead; its next version is later all the same.
     for (const doc of stored.values()) latest = Math.max(latest, doc.lu);
-    this.#now = Math.max(times.now, latest + 1);
-    this.lastUpdated = this.#now;
+    this.firstUpdated = Math.max(times.now, latest + 1);
+    this.lastUpdated = this.firstUpdated;
   }
 
   get inserts(): ResourceDoc[] {
@@ -55,7 +55,7 @@ export class Stage {
         return new StoreError('version', 'Another version is current', { at });
       }
       if (write.body === null && !isLive) {
-        written.push({ version: 0, lastUpdated: this.#now, created: false });
+        written.push({ version: 0, lastUpdated: this.firstUpdated, created: false });
         continue;
       }
       const next = this.#next(write, now);
@@ -76,7 +76,7 @@ export class Stage {
 
   #next(write: Write, now: ResourceDoc | undefined): ResourceDoc {
     const v = (now?.v ?? 0) + 1;
-    const lu = Math.max(this.#now, (now?.lu ?? 0) + 1);
+    const lu = Math.max(this.firstUpdated, (now?.lu ?? 0) + 1);
     this.lastUpdated = Math.max(this.lastUpdated, lu);
     const { type: t, id } = write;
     const common = { _id: `${t}/${id}`, t, id, v, lu, tie: now?.tie ?? new ObjectId() };
