@@ -140,10 +140,16 @@ function* unitsOfWhole(bytes: Buffer, { path, isNamed }: SourceFile): Generator<
     if (isNamed) throw new LoadError(`${path}: is not a FHIR resource`);
     return;
   }
-  if (value.resourceType !== 'Bundle') yield resourceUnit(bytes, value, 0);
-  else if (value.type === 'transaction') yield { kind: 'transaction', position: 0, bundle: bytes };
-  else if (value.type === 'batch') yield* batchUnits(bytes, value);
-  else yield* collectionUnits(bytes, value);
+  const text = withoutMark(bytes);
+  if (value.resourceType !== 'Bundle') yield resourceUnit(text, value, 0);
+  else if (value.type === 'transaction') yield { kind: 'transaction', position: 0, bundle: text };
+  else if (value.type === 'batch') yield* batchUnits(text, value);
+  else yield* collectionUnits(text, value);
+}
+
+/** The text of an object from its brace on: a byte order mark may begin a file, but not a member. */
+function withoutMark(bytes: Buffer): Buffer {
+  return bytes.subarray(bytes.indexOf(0x7b));
 }
 
 function parsed(bytes: Buffer, path: string): unknown {
@@ -238,9 +244,7 @@ function lineUnit(line: Buffer, position: number, path: string): Unit {
   try {
     const value = parsed(line, path);
     if (!isObject(value)) return { kind: 'unreadable', position, problem: 'a line that is not an object' };
-    // A byte order mark may begin a file, not a member.
-    const start = line.indexOf('{');
-    return resourceUnit(line.subarray(start), value, position);
+    return resourceUnit(withoutMark(line), value, position);
   } catch (error) {
     if (!(error instanceof LoadError)) throw error;
     return { kind: 'unreadable', position, problem: 'a line that is not well-formed JSON' };

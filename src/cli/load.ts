@@ -71,6 +71,7 @@ interface Journey {
   /** Positions before this one are settled; those beyond it that are, too. */
   settledUpTo: number;
   settledBeyond: Set<number>;
+  isComplete: boolean;
   savedAt: number;
 }
 
@@ -112,7 +113,9 @@ class Loader {
       bytesBefore += file.bytes;
     }
     await this.#drain();
-    await this.#tryAgain(journeys.filter(({ failures }) => failures.size > 0));
+    // Those that were interrupted, or broke off.
+    for (const journey of journeys) if (!journey.isComplete) await this.#save(journey, false);
+    await this.#tryAgain(journeys.filter(({ isComplete, failures }) => isComplete && failures.size > 0));
     this.#progress.end();
     const failed = this.#tellFailures(journeys);
     this.#tellResult({ seconds: (performance.now() - startedAt) / 1000, skipped });
@@ -131,13 +134,14 @@ class Loader {
       failures: new Map(failed.map((at) => [at, 'failed in an earlier run'])),
       settledUpTo: position,
       settledBeyond: new Set(),
+      isComplete: false,
       savedAt: performance.now(),
     };
   }
 
   /** First try of a file; 1 when it could not be read, else 0. */
   async #travel(journey: Journey, { bytesBefore }: { bytesBefore: number }): Promise<number> {
-    const { file, record, settledUpTo } = journey;
+    const { record, settledUpTo } = journey;
     const wanted = new Set(record.state.failed);
     const isWanted = (position: number) => position >= settledUpTo || wanted.has(position);
     try {
@@ -149,9 +153,7 @@ class Loader {
       this.#tell(error.message);
       return 1;
     }
-    if (!this.#io.signal.aborted) {
-      await this.#settleAll(journey);
-    }
+    if (!this.#io.signal.aborted) this.#completeLater(journey);
     return 0;
   }
 
@@ -234,10 +236,9 @@ class Loader {
       const answer = await this.#post(whole);
       return 'issues' in answer ? [answer] : entryResponses(answer);
     }
-    if (parcel.mode === 'put') {
+    if (parcel.mode === 'put' && parcel.entries.length > 1) {
       const answer = await this.#post(bundleOf('transaction', parcel.entries));
       if (!('issues' in answer)) return entryResponses(answer);
-      if (parcel.entries.length === 1) return [answer];
     }
     // One bad entry spoils a transaction: as a batch, the others go in and it is named.
     const answer = await this.#post(bundleOf('batch', parcel.entries));
@@ -282,8 +283,8 @@ class Loader {
     while (journey.settledBeyond.delete(journey.settledUpTo)) journey.settledUpTo++;
   }
 
-  async #settleAll(journey: Journey): Promise<void> {
-    // Its last parcels may still be under way: the record says so only once they are not.
+  /** The last parcels of a file may still be under way: its record says "complete" only once they are not. */
+  #completeLater(journey: Journey): void {
     const underWay = [...this.#inWork];
     const settled = Promise.all(underWay).then(() => this.#save(journey, true));
     const work: Promise<void> = settled
@@ -296,6 +297,7 @@ class Loader {
 
   async #save(journey: Journey, isComplete: boolean): Promise<void> {
     journey.savedAt = performance.now();
+    journey.isComplete = isComplete;
     const state: LoadState = { position: journey.settledUpTo, failed: [...journey.failures.keys()], isComplete };
     await journey.record.save(state);
   }
@@ -309,7 +311,7 @@ class Loader {
   #tellFailures(journeys: readonly Journey[]): number {
     let failed = 0;
     for (const { file, failures } of journeys) {
-      for (const [position, reason] of failures) {
+      for (const [position, reason] of [...failures].sort(([a], [b]) => a - b)) {
         failed++;
         this.#tell(`${file.path}: entry ${position + 1}: ${this.#words(reason)}`);
       }

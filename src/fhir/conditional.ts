@@ -2,7 +2,7 @@
 // https://hl7.org/fhir/R4/http.html#ccreate
 import { limits } from '../base/limits.ts';
 import { FhirError } from '../base/outcome.ts';
-import type { Check } from '../store/store.ts';
+import type { Check, Condition } from '../store/store.ts';
 import { StoreError } from '../store/store.ts';
 import type { EngineContext } from './context.ts';
 import type { Caller } from './interaction.ts';
@@ -23,6 +23,17 @@ const LOOKED_FOR = 2;
  * FhirError('precondition') for a query without criteria, which would match anything.
  */
 export async function matchOne(type: string, query: string, caller: Caller, context: EngineContext): Promise<Match> {
+  const { ids, check } = await matches(type, conditionOf(type, query, context), caller, context);
+  if (ids.length > 1) throw severalMatch(type);
+  return { id: ids[0], check };
+}
+
+/** 412 for a condition that does not single one out. */
+export const severalMatch = (type: string): FhirError =>
+  new FhirError('multiple-matches', `Several ${type} resources match the condition; make it more selective.`);
+
+/** The query of a conditional interaction as a condition; FhirError('precondition') for one without criteria. */
+export function conditionOf(type: string, query: string, context: EngineContext): Condition {
   const request = parseSearch([type], query, { definitions: context.definitions, lenient: false });
   if (request.criteria.length === 0) {
     throw new FhirError(
@@ -30,16 +41,22 @@ export async function matchOne(type: string, query: string, caller: Caller, cont
       `A condition on ${type} needs at least one search parameter; this one would match every ${type}.`,
     );
   }
-  const where = compileCriteria(type, request.criteria, { ...context, now: context.clock.now() });
+  return compileCriteria(type, request.criteria, { ...context, now: context.clock.now() });
+}
+
+/** Ids that meet a condition: none, one, or two where there are more; and the check that it is still so. */
+export async function matches(
+  type: string,
+  where: Condition,
+  caller: Caller,
+  context: EngineContext,
+): Promise<{ ids: string[]; check: Check }> {
   const page = await context.store.search(
     { type, where, order: [], limit: LOOKED_FOR, bodyless: true, budgetMs: limits.queryBudgetMs },
     caller.filter,
   );
   const ids = page.rows.map(({ id }) => id);
-  if (ids.length > 1) {
-    throw new FhirError('multiple-matches', `Several ${type} resources match the condition; make it more selective.`);
-  }
-  return { id: ids[0], check: { type, where, filter: caller.filter, ids, atMost: LOOKED_FOR } };
+  return { ids, check: { type, where, filter: caller.filter, ids, atMost: LOOKED_FOR } };
 }
 
 /**

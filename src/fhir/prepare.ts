@@ -27,7 +27,7 @@ export function parseResource(bytes: Uint8Array, type: string | undefined, conte
 
 /** The same for JSON that is parsed already. */
 export function checkedResource(value: unknown, type: string | undefined, context: EngineContext): Resource {
-  const issues = structureIssues(value, context.definitions);
+  const issues = structureIssues(withoutStamp(value), context.definitions);
   if (issues.some(({ severity }) => severity === 'error' || severity === 'fatal'))
     throw new FhirError('invalid', issues);
   const resource = value as Resource;
@@ -37,6 +37,24 @@ export function checkedResource(value: unknown, type: string | undefined, contex
     });
   }
   return resource;
+}
+
+const STAMP_MEMBERS = ['versionId', '_versionId', 'lastUpdated', '_lastUpdated'] as const;
+
+/**
+ * A resource without meta.versionId and meta.lastUpdated: "the server ignores them", and writes its own, so that
+ * whatever a client sends there is no reason to refuse. The same value when it has neither.
+ */
+export function withoutStamp(value: unknown): unknown {
+  if (!isObject(value) || !isObject(value.meta)) return value;
+  const { meta, ...others } = value;
+  if (!STAMP_MEMBERS.some((member) => Object.hasOwn(meta, member))) return value;
+  const kept = Object.entries(meta).filter(([member]) => !STAMP_MEMBERS.some((stamp) => stamp === member));
+  return kept.length === 0 ? others : { ...others, meta: Object.fromEntries(kept) };
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** The write of a checked resource under an id. `bytes` is its JSON text, `resource` the same as a value. */

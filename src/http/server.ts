@@ -233,7 +233,8 @@ function unreadable(error: Unreadable): {
     return { status: 408, reason: 'Request Timeout', diagnostics: 'The request took too long to arrive' };
   }
   if (error.code === 'HPE_HEADER_OVERFLOW') {
-    const isAddress = Buffer.isBuffer(error.rawPacket) && !error.rawPacket.includes('\r\n');
+    const lineBytes = Buffer.isBuffer(error.rawPacket) ? error.rawPacket.indexOf('\r\n') : 0;
+    const isAddress = lineBytes < 0 || lineBytes > limits.urlBytesMax;
     return isAddress
       ? { status: 414, reason: 'URI Too Long', diagnostics: `The address is longer than ${limits.urlBytesMax} bytes` }
       : {

@@ -126,3 +126,17 @@ export async function failure(store: Store, asked: Commit): Promise<{ kind: stri
     ({ kind, at }: StoreError) => ({ kind, at }),
   );
 }
+
+/** Fails unless the promise is rejected with a StoreError of this kind. */
+export async function refused(t: Test, promise: Promise<unknown>, kind: StoreError['kind']): Promise<void> {
+  const outcome: unknown = await promise.then(
+    () => 'no error',
+    (error: StoreError) => error.kind,
+  );
+  t.equal(outcome, kind);
+}
+
+/** Says that an adapter cannot do a part of the contract, and why. */
+export async function skipped(t: Test, reason: string): Promise<void> {
+  await t.test('not with this adapter', { skip: reason }, () => {});
+}

@@ -76,7 +76,16 @@ function systemHash(system: string): string {
 function bounded(text: string, max: number): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is replaced here
   const clean = /[\x00-\x1f]/.test(text) ? text.replace(/[\x00-\x1f]/g, ' ') : text;
-  return clean.length <= max ? clean : `${clean.slice(0, max - 23)}#${digest(clean, 22)}`;
+  return clean.length <= max ? clean.toWellFormed() : `${cut(clean, max - 23)}#${digest(clean, 22)}`;
+}
+
+/**
+ * At most `max` units of UTF-16, without half a character: a lone surrogate has no bytes of its own in UTF-8, so that
+ * what a store gives back would not be the key that it got.
+ */
+function cut(text: string, max: number): string {
+  const isSplit = text.length > max && (text.charCodeAt(max - 1) & 0xfc00) === 0xd800;
+  return text.slice(0, isSplit ? max - 1 : max).toWellFormed();
 }
 
 /** Nine characters that sort as the instant does; instants outside years 1 to 9999 are brought to the nearest end. */
@@ -104,7 +113,7 @@ export function encodeNumber(value: number): string {
 /** The same code in other letters is the same token: "when in doubt, servers SHOULD treat tokens in a case-insensitive manner". */
 const tokenCode = (code: string): string => bounded(code.toLowerCase(), CODE_CHARS_MAX);
 
-const stringStart = (text: string): string => folded(text).slice(0, limits.stringKeyCharsMax);
+const stringStart = (text: string): string => cut(folded(text), limits.stringKeyCharsMax);
 
 /** Keys for storing, by kind of parameter. Each returns complete keys for a parameter's prefix. */
 export const keys = {

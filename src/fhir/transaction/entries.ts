@@ -36,11 +36,15 @@ const CONDITIONS = {
   ifNoneExist: 'if-none-exist',
 };
 
-/** Entries in order. Throws FhirError('invalid') naming the entry that is not one. `bundle` is `bytes` parsed. */
+/**
+ * Entries in order. `bundle` is `bytes` parsed. One that asks for nothing known is left out and told to `refuse` with a
+ * FhirError('invalid') that names it; without `refuse` that is thrown.
+ */
 export function bundleEntries(
   bytes: Uint8Array,
   bundle: { entry?: unknown; resourceType: string },
   baseUrl: string,
+  refuse: (at: number, error: FhirError) => void = throwIt,
 ): BundleEntry[] {
   if (bundle.entry === undefined) return [];
   if (!Array.isArray(bundle.entry))
@@ -53,14 +57,19 @@ export function bundleEntries(
   }
   const list = memberSpans(bytes).get('entry');
   const spans = list === undefined ? [] : elementSpans(bytes, list.valueStart, list.valueEnd);
-  return bundle.entry.map((sent: unknown, at) => {
+  return bundle.entry.flatMap((sent: unknown, at) => {
     const entry = (typeof sent === 'object' && sent !== null ? sent : {}) as SentEntry;
+    const asked = requestOf(entry, at, baseUrl);
+    if (asked instanceof FhirError) {
+      refuse(at, asked);
+      return [];
+    }
     const span = spans[at];
     const resource =
       span && entry.resource !== undefined ? memberSpans(bytes, span.start, span.end).get('resource') : undefined;
     return {
       at,
-      ...requestOf(entry, at, baseUrl),
+      ...asked,
       fullUrl: typeof entry.fullUrl === 'string' ? entry.fullUrl : undefined,
       bytes: resource === undefined ? EMPTY : bytes.subarray(resource.valueStart, resource.valueEnd),
       resource: entry.resource,
@@ -70,20 +79,24 @@ export function bundleEntries(
 
 const EMPTY = new Uint8Array(0);
 
+const throwIt = (_at: number, error: FhirError): never => {
+  throw error;
+};
+
 function requestOf(
   { request }: SentEntry,
   at: number,
   baseUrl: string,
-): Pick<BundleEntry, 'method' | 'path' | 'query' | 'headers'> {
+): Pick<BundleEntry, 'method' | 'path' | 'query' | 'headers'> | FhirError {
   const expression = `Bundle.entry[${at}].request`;
   const { method, url } = request ?? {};
   if (typeof method !== 'string' || !METHODS.includes(method)) {
-    throw new FhirError('invalid', `Each entry needs a request with a method out of ${METHODS.join(', ')}.`, {
+    return new FhirError('invalid', `Each entry needs a request with a method out of ${METHODS.join(', ')}.`, {
       expression: `${expression}.method`,
     });
   }
   if (typeof url !== 'string') {
-    throw new FhirError('invalid', 'Each entry needs a request with a url, such as "Patient" or "Patient/1".', {
+    return new FhirError('invalid', 'Each entry needs a request with a url, such as "Patient" or "Patient/1".', {
       expression: `${expression}.url`,
     });
   }

@@ -4,19 +4,17 @@ import { FhirError } from '../../base/outcome.ts';
 import { replaceStrings } from '../../model/json.ts';
 
 /**
- * JSON members whose strings are references, URIs or canonicals in R4. "If a temporary identity is found in an element
- * of type uri, url, oid, uuid, canonical or Reference it is replaced"; a string such as Identifier.value stays.
+ * JSON members whose strings are references or URIs in R4: "resource references, elements of type uri, url, oid, uuid, and
+ * links in the narrative. Elements of type canonical are not replaced." A string such as Identifier.value stays, and so do
+ * systems, which name a space of codes or identifiers and never a resource.
  */
 const URI_MEMBERS: ReadonlySet<string> = new Set(
   (
-    'reference address answerValueSet authority authorizationUrl base baseDefinition capabilities compartment contentReference ' +
-    'defaultValueCanonical defaultValueOid defaultValueUri defaultValueUrl defaultValueUuid definition definitionCanonical ' +
-    'definitionUri derivedFrom derivedFromUri detail endpoint eventUri exampleCanonical fixedCanonical fixedOid fixedUri fixedUrl ' +
-    'fixedUuid graph implementationGuide imports inputProfile instantiates instantiatesCanonical instantiatesUri issuer jurisdiction ' +
-    'library link location measure moduleCanonical moduleUri nameUrl onlineInformation outputProfile parent partOf patternCanonical ' +
-    'patternOid patternUri patternUrl patternUuid policy profile protocol questionnaire relativePath rendering replaces resource ' +
-    'source sourceCanonical sourceUri supplements supportedProfile target targetCanonical targetProfile targetUri transform uri url ' +
-    'valueCanonical valueOid valueSet valueUri valueUrl valueUuid workflow'
+    'reference address authority authorizationUrl contentReference defaultValueOid defaultValueUri defaultValueUrl ' +
+    'defaultValueUuid definition definitionUri derivedFromUri detail endpoint eventUri fixedOid fixedUri fixedUrl fixedUuid ' +
+    'instantiates instantiatesUri issuer jurisdiction link location moduleUri nameUrl onlineInformation patternOid patternUri ' +
+    'patternUrl patternUuid policy protocol relativePath rendering source sourceUri target targetUri uri url valueOid valueUri ' +
+    'valueUrl valueUuid'
   ).split(' '),
 );
 
@@ -44,6 +42,8 @@ export function withFinalIdentities(
   return replaceStrings(bytes, (name, value) => {
     if (name === 'div') return withFinalLinks(value, identities);
     if (!URI_MEMBERS.has(name)) return undefined;
+    // A definition often has its canonical url as its fullUrl; that is its name, not a link to itself.
+    if (name === 'url' && value === fullUrl) return undefined;
     const matched = conditional.get(value);
     if (matched !== undefined && name === 'reference') return matched;
     return finalIdentity(value, server, identities);

@@ -52,11 +52,14 @@ export class Committer {
   /** Settles when the youngest group is done with. */
   #youngest: Promise<void> = Promise.resolve();
   /** The latest lastUpdated given out, and the latest one committed. */
-  #given = 0;
-  #committed = 0;
+  #given: number;
+  #committed: number;
 
-  constructor(context: Context) {
+  /** `after`: the latest lastUpdated in the database; time goes on from there, whatever the clock says. */
+  constructor(context: Context, after: number) {
     this.#context = context;
+    this.#given = after;
+    this.#committed = after;
   }
 
   commit(commit: Commit): Promise<Written[]> {

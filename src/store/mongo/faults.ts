@@ -19,8 +19,20 @@ const DUPLICATE_KEY = 11_000;
 const MEMORY_EXCEEDED: ReadonlySet<number> = new Set([146, 292, 16_819]);
 /** No primary, stepping down, shutting down, network, lock and disk trouble: it may be better soon. */
 const UNAVAILABLE: ReadonlySet<number> = new Set([
-  6, 7, 24, 64, 89, 91, 100, 112, 133, 189, 246, 251, 262, 9_001, 10_058, 10_107, 11_600, 11_602, 13_435, 13_436,
-  14_031,
+  6, 7, 24, 64, 89, 91, 94, 100, 112, 133, 134, 189, 202, 246, 251, 262, 9_001, 10_058, 10_107, 11_600, 11_602, 13_435,
+  13_436, 14_031,
+]);
+
+/** Errors of the driver's pool and topology, some of them without a class in its public face. */
+const CONNECTION_TROUBLE: ReadonlySet<string> = new Set([
+  'MongoClientClosedError',
+  'MongoExpiredSessionError',
+  'MongoPoolClearedError',
+  'MongoPoolClosedError',
+  'MongoServerClosedError',
+  'MongoStalePrimaryError',
+  'MongoUnexpectedServerResponseError',
+  'MongoWaitQueueTimeoutError',
 ]);
 
 /** Attempts of one transaction that meets the writes of other processes. */
@@ -30,7 +42,8 @@ const BACKOFF_MS_MAX = 250;
 const COMMIT_ATTEMPTS_MAX = 4;
 
 /** The StoreError that a driver's error stands for; anything else comes back as it is. */
-export function faultOf(error: unknown): unknown {
+export function faultOf(wrapped: unknown): unknown {
+  const error = innermost(wrapped);
   if (error instanceof StoreError || !(error instanceof MongoError)) return error;
   const code = error instanceof MongoServerError ? error.code : undefined;
   if (code === MAX_TIME_EXPIRED || error instanceof MongoOperationTimeoutError || MEMORY_EXCEEDED.has(Number(code))) {
@@ -40,6 +53,11 @@ export function faultOf(error: unknown): unknown {
     return new StoreError('unavailable', 'The database cannot be reached or cannot write now', { cause: error });
   }
   return error;
+}
+
+/** A bulk write wraps what went wrong on the way, without its class. */
+function innermost(error: unknown): unknown {
+  return error instanceof MongoServerError && error.errorResponse instanceof MongoError ? error.errorResponse : error;
 }
 
 function isUnavailable(error: MongoError, code: number | string | undefined): boolean {
@@ -52,13 +70,7 @@ function isUnavailable(error: MongoError, code: number | string | undefined): bo
     error.hasErrorLabel('TransientTransactionError') ||
     error.hasErrorLabel('RetryableWriteError') ||
     UNAVAILABLE.has(Number(code)) ||
-    // Errors without a class of their own in the driver's public face.
-    [
-      'MongoPoolClearedError',
-      'MongoPoolClosedError',
-      'MongoWaitQueueTimeoutError',
-      'MongoExpiredSessionError',
-    ].includes(error.name)
+    CONNECTION_TROUBLE.has(error.name)
   );
 }
 
@@ -113,7 +125,8 @@ export async function transact<T>(
 /** Thrown by the work of a transaction that wants to start again. */
 export class Again extends Error {}
 
-function isTransient(error: unknown): boolean {
+function isTransient(wrapped: unknown): boolean {
+  const error = innermost(wrapped);
   if (error instanceof Again) return true;
   if (!(error instanceof MongoError) || error instanceof MongoServerSelectionError) return false;
   return error.hasErrorLabel('TransientTransactionError');

@@ -13,7 +13,7 @@ import { Reader, readCurrent, readVersion } from './read.ts';
 import { mongoRecords } from './records.ts';
 import { rowOf } from './rows.ts';
 import { countMatches, searchPage } from './search.ts';
-import { countByType, reindexRows, scanPage, verifyAll } from './upkeep.ts';
+import { countByType, latestUpdate, reindexRows, scanPage, verifyAll } from './upkeep.ts';
 
 const DATABASE = 'careloom';
 /** Without a primary a request waits this long, then it is answered 503. */
@@ -54,19 +54,28 @@ export async function openMongoStore({ url, clock }: MongoStoreOptions): Promise
     await client.connect();
     await refuseStandalone(client);
     await prepareLayout(client.db(database));
+    const after = await latestUpdate(collectionsOf(client.db(database)));
+    return storeOf(client, { database, name, clock, after });
   } catch (error) {
     await client.close();
     throw faultOf(error);
   }
-  return storeOf(client, { database, name, clock });
 }
 
-function storeOf(client: MongoClient, options: { database: string; name: string; clock: Clock }): Store {
+interface StoreParts {
+  database: string;
+  name: string;
+  clock: Clock;
+  /** The latest lastUpdated in the database. */
+  after: number;
+}
+
+function storeOf(client: MongoClient, options: StoreParts): Store {
   const { clock } = options;
   const db = client.db(options.database);
   const on = collectionsOf(db);
   const reader = new Reader(on);
-  const committer = new Committer({ client, on, clock });
+  const committer = new Committer({ client, on, clock }, options.after);
   const context = { on, reader };
   let closing: Promise<void> | undefined;
   return {

@@ -5,7 +5,7 @@ import type { IndexedRow, Key, Store } from '../store.ts';
 import { typeKey } from '../store.ts';
 import { LIVE } from './compile.ts';
 import { told } from './faults.ts';
-import { BY_ID, BY_KEY, type Collections, type HistoryDoc, type ResourceDoc } from './layout.ts';
+import { BY_ID, BY_KEY, BY_UPDATED, type Collections, type HistoryDoc, type ResourceDoc } from './layout.ts';
 import { bytesOf, rowOf } from './rows.ts';
 
 const VERIFY_PAGE = 500;
@@ -49,6 +49,14 @@ export async function countByType(on: Collections): Promise<Map<string, number>>
     if (count > 0) counts.set(type, count);
   }
   return counts;
+}
+
+/** The latest lastUpdated of any resource, 0 in an empty database. */
+export async function latestUpdate(on: Collections): Promise<number> {
+  const types = await on.resource.distinct('t');
+  const find = on.resource.find({ t: { $in: types } }, { hint: BY_UPDATED, projection: { lu: 1 }, limit: 1 });
+  const [latest] = await find.sort({ lu: -1, tie: -1 }).toArray();
+  return latest?.lu ?? 0;
 }
 
 /** One sentence per problem. Rows that change while it looks are looked at as they were found. */

@@ -18,7 +18,7 @@ interface Queued {
 const BATCH_JOBS_MAX = 512;
 const BATCH_BYTES_MAX = 32 * 1024 * 1024;
 /** While the writer waits for the disk, one batch stands ready behind it. */
-const BATCHES_AT_ONCE = 2;
+const BATCHES_AT_ONCE = 1;
 
 export class Writer {
   readonly #thread: Thread;
