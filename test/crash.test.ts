@@ -38,8 +38,8 @@ await t.test('the server is killed: SQLite', async (t) => {
 });
 
 if (mongod instanceof Error) {
-  await t.test('the server is killed: MongoDB', { skip: `no mongod: ${mongod.message}` });
-  await t.test('the database is killed', { skip: `no mongod: ${mongod.message}` });
+  await t.test('the server is killed: MongoDB', { skip: `no mongod: ${mongod.message}` }, () => {});
+  await t.test('the database is killed', { skip: `no mongod: ${mongod.message}` }, () => {});
 } else {
   t.teardown(() => mongod.stop());
   await t.test('the server is killed: MongoDB', async (t) => {
@@ -65,6 +65,7 @@ async function killServers(t: Test, place: Place): Promise<void> {
   for (; round < rounds; round++) {
     if (round >= roundsMin && performance.now() - startedAt > budgetMs) break;
     const server = await startOn(place.url);
+    await load.retry(server.url);
     await load.check(server.url, { all: false });
     if (round % 5 === 4) await verify(t, place);
     await killUnderLoad(load, server, random);

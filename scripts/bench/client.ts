@@ -76,7 +76,7 @@ export class Connection {
     const bytes = this.#chunks.length === 1 ? (this.#chunks[0] as Buffer) : Buffer.concat(this.#chunks);
     const end = bytes.indexOf(END_OF_HEAD);
     if (end < 0) return;
-    const head = bytes.latin1Slice(0, end);
+    const head = bytes.toString('latin1', 0, end);
     this.#status = Number(head.slice(9, 12));
     this.#head = end + END_OF_HEAD.length;
     this.#whole = this.#head + Number(/\r\ncontent-length: *(\d+)/i.exec(head)?.[1] ?? 0);

@@ -43,7 +43,22 @@ export class Random {
 const STARTS = ['Al', 'Ber', 'Cal', 'Dor', 'Ed', 'Far', 'Gar', 'Hol', 'Ives', 'Jar', 'Kel', 'Lam', 'Mar', 'Nor', 'Os'];
 const ENDS = ['ber', 'dale', 'field', 'ley', 'man', 'son', 'ton', 'wood'];
 export const families: readonly string[] = STARTS.flatMap((start) => ENDS.map((end) => start + end));
-const GIVEN = ['Ann', 'Bo', 'Clara', 'Dev', 'Elif', 'Femi', 'Grace', 'Hana', 'Ivan', 'Jo', 'Kofi', 'Lena', 'Max', 'Nora'];
+const GIVEN = [
+  'Ann',
+  'Bo',
+  'Clara',
+  'Dev',
+  'Elif',
+  'Femi',
+  'Grace',
+  'Hana',
+  'Ivan',
+  'Jo',
+  'Kofi',
+  'Lena',
+  'Max',
+  'Nora',
+];
 const CITIES = ['Brookfield', 'Eastham', 'Lakewood', 'Milton'];
 export const loinc = 'http://loinc.org';
 const SNOMED = 'http://snomed.info/sct';
@@ -342,9 +357,7 @@ function order({ random, subject, doctor, encounter }: People, drug: readonly [s
     encounter: encounter(at),
     authoredOn: instant(someTime(random)),
     requester: doctor,
-    dosageInstruction: [
-      { text: 'one tablet daily', timing: { repeat: { frequency: 1, period: 1, periodUnit: 'd' } } },
-    ],
+    dosageInstruction: [{ text: 'one tablet daily', timing: { repeat: { frequency: 1, period: 1, periodUnit: 'd' } } }],
   };
 }
 

@@ -33,8 +33,7 @@ interface Raw {
 
 const [filled = '', fresh = '', patients = '1'] = process.argv.slice(2);
 const random = new Random(99);
-const someId = (): string =>
-  observationId(random.below(Number(patients)), random.below(OBSERVATIONS_PER_PATIENT));
+const someId = (): string => observationId(random.below(Number(patients)), random.below(OBSERVATIONS_PER_PATIENT));
 
 const raw = filled.startsWith('sqlite:') ? rawSqlite() : await rawMongo();
 const rows = createRows();
@@ -92,7 +91,14 @@ function rawSqlite(): Raw {
       db.exec('BEGIN IMMEDIATE');
       for (const { type, id, body, stampAt, ord, keys: list } of group) {
         const text = JSON.stringify(list);
-        const { lastInsertRowid } = row.run(type, id, now, ord, text, stamped(body ?? Buffer.alloc(0), stampAt, 1, now));
+        const { lastInsertRowid } = row.run(
+          type,
+          id,
+          now,
+          ord,
+          text,
+          stamped(body ?? Buffer.alloc(0), stampAt, 1, now),
+        );
         keys.run(ord, lastInsertRowid, text);
       }
       db.exec('COMMIT');

@@ -1,6 +1,7 @@
 // The engine: one request in, one answer out. Every interaction passes through `perform`, whoever asks and by whichever
 // edge, also as an entry of a batch.
 import type { Clock } from '../base/clock.ts';
+import { limits } from '../base/limits.ts';
 import { FhirError } from '../base/outcome.ts';
 import type { Definitions } from '../model/definitions.ts';
 import { parseJson } from '../model/json.ts';
@@ -97,6 +98,14 @@ export async function createEngine(options: EngineOptions): Promise<Engine & Mai
         'invalid',
         'POST to the base takes a Bundle of type batch or transaction; post other resources to their type.',
       );
+    // What the server loads itself is as large as the file is: one patient's record has had 27,000 entries.
+    const entries = Array.isArray(value.entry) ? value.entry.length : 0;
+    if (entries > limits.bundleEntriesMax && caller.kind !== 'system') {
+      throw new FhirError(
+        'too-costly',
+        `A Bundle has at most ${limits.bundleEntriesMax} entries; this one has ${entries}. Send several, or load the file with the command line.`,
+      );
+    }
     switch (value.type) {
       case 'transaction':
         return transaction(value as Resource, request, caller, context, perform);

@@ -16,7 +16,7 @@ export function createMetrics(inWork: () => number): Metrics {
   collectDefaultMetrics({ register });
   const duration = new Histogram({
     name: 'careloom_request_duration_seconds',
-    help: 'Time from the first byte of a request to its answer, by interaction and status',
+    help: 'Time from a complete request to its answer, by interaction and status',
     labelNames: ['interaction', 'status'] as const,
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
     registers: [register],

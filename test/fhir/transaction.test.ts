@@ -153,7 +153,12 @@ await onBothStores(t, async (t, adapter) => {
 
     await t.test('"elements of type uri, url, oid, uuid … elements of type canonical are not replaced"', async (t) => {
       const reply = await transaction([
-        entry('POST', 'Binary', { resourceType: 'Binary', contentType: 'text/plain', data: 'eA==' }, { fullUrl: uuid(1) }),
+        entry(
+          'POST',
+          'Binary',
+          { resourceType: 'Binary', contentType: 'text/plain', data: 'eA==' },
+          { fullUrl: uuid(1) },
+        ),
         entry(
           'POST',
           'Questionnaire',
@@ -198,32 +203,37 @@ await onBothStores(t, async (t, adapter) => {
         entry('POST', 'Observation', observation({ text: { status: 'generated', div } })),
       ]);
       const place = placeOf(reply, 0);
-      const expected = div.replace(`href="${uuid(1)}"`, `href="${place}"`).replace(`src='${uuid(1)}'`, `src='${place}'`);
+      const expected = div
+        .replace(`href="${uuid(1)}"`, `href="${place}"`)
+        .replace(`src='${uuid(1)}'`, `src='${place}'`);
       t.equal((await stored(reply, 1)).json.text.div, expected);
     });
 
-    await t.test('contained resources keep their ids and #fragments; references inside them are replaced', async (t) => {
-      const reply = await transaction([
-        entry('POST', 'Patient', patient(), { fullUrl: uuid(1) }),
-        entry(
-          'POST',
-          'Observation',
-          observation({
-            contained: [
-              { resourceType: 'Specimen', id: 's', subject: { reference: uuid(1) } },
-              { resourceType: 'Device', id: 'd', owner: { reference: '#' } },
-            ],
-            specimen: { reference: '#s' },
-            device: { reference: '#d' },
-          }),
-        ),
-      ]);
-      const { json } = await stored(reply, 1);
-      t.equal(json.specimen.reference, '#s');
-      t.equal(json.contained[0].id, 's');
-      t.equal(json.contained[0].subject.reference, placeOf(reply, 0));
-      t.equal(json.contained[1].owner.reference, '#');
-    });
+    await t.test(
+      'contained resources keep their ids and #fragments; references inside them are replaced',
+      async (t) => {
+        const reply = await transaction([
+          entry('POST', 'Patient', patient(), { fullUrl: uuid(1) }),
+          entry(
+            'POST',
+            'Observation',
+            observation({
+              contained: [
+                { resourceType: 'Specimen', id: 's', subject: { reference: uuid(1) } },
+                { resourceType: 'Device', id: 'd', owner: { reference: '#' } },
+              ],
+              specimen: { reference: '#s' },
+              device: { reference: '#d' },
+            }),
+          ),
+        ]);
+        const { json } = await stored(reply, 1);
+        t.equal(json.specimen.reference, '#s');
+        t.equal(json.contained[0].id, 's');
+        t.equal(json.contained[0].subject.reference, placeOf(reply, 0));
+        t.equal(json.contained[1].owner.reference, '#');
+      },
+    );
 
     await t.test('a text that equals a fullUrl is no reference', async (t) => {
       const reply = await transaction([
@@ -246,30 +256,33 @@ await onBothStores(t, async (t, adapter) => {
       t.strictSame(json.subject, { reference: placeOf(reply, 0), display: uuid(1), identifier: { value: uuid(1) } });
     });
 
-    await t.test('fullUrls of another server: absolute references, and relative ones resolved against them', async (t) => {
-      const foreign = 'http://elsewhere.example/fhir';
-      const reply = await transaction([
-        entry('POST', 'Patient', patient({ id: '77' }), { fullUrl: `${foreign}/Patient/77` }),
-        entry(
-          'POST',
-          'Observation',
-          observation({ subject: { reference: 'Patient/77' }, encounter: { reference: 'Encounter/78' } }),
-          { fullUrl: `${foreign}/Observation/1` },
-        ),
-        entry('POST', 'Observation', observation({ subject: { reference: `${foreign}/Patient/77` } })),
-        entry('POST', 'Observation', observation({ subject: { reference: 'Patient/77' } }), { fullUrl: uuid(9) }),
-        entry('POST', 'Observation', observation({ subject: { reference: 'Patient/77' } }), {
-          fullUrl: 'https://third.example/Observation/1',
-        }),
-      ]);
-      t.equal(reply.status, 200, reply.text.slice(0, 300));
-      t.not(placeOf(reply, 0), 'Patient/77', 'POST makes a new id');
-      t.equal((await stored(reply, 1)).json.subject.reference, placeOf(reply, 0), 'relative to the same server');
-      t.equal((await stored(reply, 1)).json.encounter.reference, 'Encounter/78', 'not in the Bundle');
-      t.equal((await stored(reply, 2)).json.subject.reference, placeOf(reply, 0), 'absolute');
-      t.equal((await stored(reply, 3)).json.subject.reference, 'Patient/77', 'from a urn nothing is relative');
-      t.equal((await stored(reply, 4)).json.subject.reference, 'Patient/77', 'relative to a third server');
-    });
+    await t.test(
+      'fullUrls of another server: absolute references, and relative ones resolved against them',
+      async (t) => {
+        const foreign = 'http://elsewhere.example/fhir';
+        const reply = await transaction([
+          entry('POST', 'Patient', patient({ id: '77' }), { fullUrl: `${foreign}/Patient/77` }),
+          entry(
+            'POST',
+            'Observation',
+            observation({ subject: { reference: 'Patient/77' }, encounter: { reference: 'Encounter/78' } }),
+            { fullUrl: `${foreign}/Observation/1` },
+          ),
+          entry('POST', 'Observation', observation({ subject: { reference: `${foreign}/Patient/77` } })),
+          entry('POST', 'Observation', observation({ subject: { reference: 'Patient/77' } }), { fullUrl: uuid(9) }),
+          entry('POST', 'Observation', observation({ subject: { reference: 'Patient/77' } }), {
+            fullUrl: 'https://third.example/Observation/1',
+          }),
+        ]);
+        t.equal(reply.status, 200, reply.text.slice(0, 300));
+        t.not(placeOf(reply, 0), 'Patient/77', 'POST makes a new id');
+        t.equal((await stored(reply, 1)).json.subject.reference, placeOf(reply, 0), 'relative to the same server');
+        t.equal((await stored(reply, 1)).json.encounter.reference, 'Encounter/78', 'not in the Bundle');
+        t.equal((await stored(reply, 2)).json.subject.reference, placeOf(reply, 0), 'absolute');
+        t.equal((await stored(reply, 3)).json.subject.reference, 'Patient/77', 'from a urn nothing is relative');
+        t.equal((await stored(reply, 4)).json.subject.reference, 'Patient/77', 'relative to a third server');
+      },
+    );
 
     await t.test('a fullUrl below this server, and an update whose fullUrl is a urn', async (t) => {
       const reply = await transaction([
@@ -335,7 +348,10 @@ await onBothStores(t, async (t, adapter) => {
         ['unknown parameter', 'Patient?identfier=1', 400],
       ];
       for (const [title, reference, status] of cases) {
-        const reply = await transaction([entry('POST', 'Patient', patient()), entry('POST', 'Observation', about(reference))]);
+        const reply = await transaction([
+          entry('POST', 'Patient', patient()),
+          entry('POST', 'Observation', about(reference)),
+        ]);
         await refusedNaming(t as Test, reply, { status, at: 1 }, title);
       }
       t.equal(await traces(ask), before);
@@ -385,24 +401,27 @@ await onBothStores(t, async (t, adapter) => {
       t.equal(`Patient/${full.json.entry[0].resource?.id}`, placeOf(first, 0), 'shown when asked for');
     });
 
-    await t.test('If-None-Exist with several matches, without criteria or with a misspelt one is refused', async (t) => {
-      await transaction([entry('POST', 'Patient', identified('dup')), entry('POST', 'Patient', identified('dup'))]);
-      const before = await traces(ask);
-      const cases: [string, number][] = [
-        ['identifier=urn:s|dup', 412],
-        ['', 412],
-        ['identfier=1', 400],
-      ];
-      for (const [ifNoneExist, status] of cases) {
-        const reply = await transaction([
-          entry('POST', 'Patient', patient()),
-          entry('POST', 'Patient', identified('dup'), { ifNoneExist }),
-        ]);
-        // An empty string is no FHIR string, so the structure check is the first to see it.
-        await refusedNaming(t as Test, reply, { status: ifNoneExist === '' ? 400 : status, at: 1 }, ifNoneExist);
-      }
-      t.equal(await traces(ask), before);
-    });
+    await t.test(
+      'If-None-Exist with several matches, without criteria or with a misspelt one is refused',
+      async (t) => {
+        await transaction([entry('POST', 'Patient', identified('dup')), entry('POST', 'Patient', identified('dup'))]);
+        const before = await traces(ask);
+        const cases: [string, number][] = [
+          ['identifier=urn:s|dup', 412],
+          ['', 412],
+          ['identfier=1', 400],
+        ];
+        for (const [ifNoneExist, status] of cases) {
+          const reply = await transaction([
+            entry('POST', 'Patient', patient()),
+            entry('POST', 'Patient', identified('dup'), { ifNoneExist }),
+          ]);
+          // An empty string is no FHIR string, so the structure check is the first to see it.
+          await refusedNaming(t as Test, reply, { status: ifNoneExist === '' ? 400 : status, at: 1 }, ifNoneExist);
+        }
+        t.equal(await traces(ask), before);
+      },
+    );
 
     await t.test('the same condition twice in one transaction makes one resource', async (t) => {
       const entries = [
@@ -425,7 +444,8 @@ await onBothStores(t, async (t, adapter) => {
     });
 
     await t.test('conditional PUT creates, updates, and several matches are 412', async (t) => {
-      const put = (members: object = {}) => entry('PUT', 'Patient?identifier=urn:s|cput', identified('cput', members), { fullUrl: uuid(1) });
+      const put = (members: object = {}) =>
+        entry('PUT', 'Patient?identifier=urn:s|cput', identified('cput', members), { fullUrl: uuid(1) });
       const about = entry('POST', 'Observation', observation({ subject: { reference: uuid(1) } }));
       const first = await transaction([put(), about]);
       t.strictSame(statuses(first), ['201', '201'], first.text.slice(0, 300));
@@ -478,7 +498,10 @@ await onBothStores(t, async (t, adapter) => {
       t.strictSame(statuses(await transaction([put({})])), ['201']);
       t.strictSame(statuses(await transaction([put({ active: true }, { ifMatch: 'W/"1"' })])), ['200']);
       const before = await traces(ask);
-      const stale = await transaction([entry('POST', 'Patient', patient()), put({ active: false }, { ifMatch: 'W/"1"' })]);
+      const stale = await transaction([
+        entry('POST', 'Patient', patient()),
+        put({ active: false }, { ifMatch: 'W/"1"' }),
+      ]);
       await refusedNaming(t as Test, stale, { status: 412, at: 1 }, 'an old version');
       const exists = await transaction([entry('POST', 'Patient', patient()), put({}, { ifNoneMatch: '*' })]);
       await refusedNaming(t as Test, exists, { status: 412, at: 1 }, 'If-None-Match: *');
@@ -557,31 +580,34 @@ await onBothStores(t, async (t, adapter) => {
       t.equal(await traces(ask), before);
     });
 
-    await t.test('meta.versionId and meta.lastUpdated of the client are the server’s business, even ill-formed', async (t) => {
-      const meta = { versionId: 'not a version!', lastUpdated: '2012-13-45', tag: [{ code: 'kept' }] };
-      const reply = await transaction([
-        entry('POST', 'Patient', patient({ meta })),
-        entry('PUT', 'Patient/m', patient({ id: 'm', meta: { ...meta, lastUpdated: 7, versionId: null } })),
-      ]);
-      t.equal(reply.status, 200, reply.text.slice(0, 300));
-      for (const at of [0, 1]) {
-        const { json } = await stored(reply, at);
-        t.equal(json.meta.versionId, '1');
-        t.match(json.meta.lastUpdated, /^20\d\d-.*Z$/);
-        t.strictSame(json.meta.tag, [{ code: 'kept' }]);
-      }
-      t.equal((await ask('POST', 'Patient', patient({ meta }))).status, 201, 'also in a create');
-      t.equal((await ask('PUT', 'Patient/m', patient({ id: 'm', meta }))).status, 200, 'and an update');
-      const sloppy = patient({ meta: { lastUpdated: 'x', profile: ['no spaces here'] } });
-      const refused = await ask('POST', 'Patient', sloppy);
-      t.equal(refused.status, 400, 'everything else in meta is checked');
-      t.strictSame(
-        refused.json.issue.map((issue: { expression: string[] }) => issue.expression[0]),
-        ['Patient.meta.profile[0]'],
-      );
-      const inner = { resourceType: 'Bundle', type: 'collection', entry: [{ resource: patient({ meta }) }] };
-      t.equal((await ask('POST', 'Bundle', inner)).status, 400, 'inside a Bundle that is stored they are content');
-    });
+    await t.test(
+      'meta.versionId and meta.lastUpdated of the client are the server’s business, even ill-formed',
+      async (t) => {
+        const meta = { versionId: 'not a version!', lastUpdated: '2012-13-45', tag: [{ code: 'kept' }] };
+        const reply = await transaction([
+          entry('POST', 'Patient', patient({ meta })),
+          entry('PUT', 'Patient/m', patient({ id: 'm', meta: { ...meta, lastUpdated: 7, versionId: null } })),
+        ]);
+        t.equal(reply.status, 200, reply.text.slice(0, 300));
+        for (const at of [0, 1]) {
+          const { json } = await stored(reply, at);
+          t.equal(json.meta.versionId, '1');
+          t.match(json.meta.lastUpdated, /^20\d\d-.*Z$/);
+          t.strictSame(json.meta.tag, [{ code: 'kept' }]);
+        }
+        t.equal((await ask('POST', 'Patient', patient({ meta }))).status, 201, 'also in a create');
+        t.equal((await ask('PUT', 'Patient/m', patient({ id: 'm', meta }))).status, 200, 'and an update');
+        const sloppy = patient({ meta: { lastUpdated: 'x', profile: ['no spaces here'] } });
+        const refused = await ask('POST', 'Patient', sloppy);
+        t.equal(refused.status, 400, 'everything else in meta is checked');
+        t.strictSame(
+          refused.json.issue.map((issue: { expression: string[] }) => issue.expression[0]),
+          ['Patient.meta.profile[0]'],
+        );
+        const inner = { resourceType: 'Bundle', type: 'collection', entry: [{ resource: patient({ meta }) }] };
+        t.equal((await ask('POST', 'Bundle', inner)).status, 400, 'inside a Bundle that is stored they are content');
+      },
+    );
   });
 
   await t.test('what cannot be processed is refused by name, and nothing is left', async (t) => {
@@ -634,7 +660,9 @@ await onBothStores(t, async (t, adapter) => {
     t.equal((await ask('POST', '')).status, 400, 'no body');
     t.equal((await ask('POST', '', '[]')).status, 400, 'a list');
     t.equal((await ask('POST', '', 'null')).status, 400, 'null');
-    const many = Array.from({ length: limits.bundleEntriesMax + 1 }, () => ({ request: { method: 'GET', url: 'Patient/1' } }));
+    const many = Array.from({ length: limits.bundleEntriesMax + 1 }, () => ({
+      request: { method: 'GET', url: 'Patient/1' },
+    }));
     for (const type of ['transaction', 'batch']) {
       const reply = await ask('POST', '', bundle(type, many));
       t.equal(reply.status, 422, `${type}: more entries than are taken`);
@@ -688,7 +716,10 @@ await onBothStores(t, async (t, adapter) => {
   await t.test('a store that checks references sees those of the same transaction', async (t) => {
     const { ask, transaction } = await fresh(t as Test, adapter, { checkReferences: true });
     const about = (reference: string) => entry('POST', 'Observation', observation({ subject: { reference } }));
-    t.equal((await transaction([entry('POST', 'Patient', patient(), { fullUrl: uuid(1) }), about(uuid(1))])).status, 200);
+    t.equal(
+      (await transaction([entry('POST', 'Patient', patient(), { fullUrl: uuid(1) }), about(uuid(1))])).status,
+      200,
+    );
     const before = await traces(ask);
     const missing = await transaction([entry('POST', 'Patient', patient()), about('Patient/nowhere')]);
     t.equal(missing.status, 422);
@@ -742,7 +773,9 @@ await onBothStores(t, async (t, adapter) => {
     });
 
     await t.test('reads see what the batch wrote, however many entries there are', async (t) => {
-      const puts = Array.from({ length: 60 }, (_, n) => entry('PUT', `Patient/many-${n}`, patient({ id: `many-${n}` })));
+      const puts = Array.from({ length: 60 }, (_, n) =>
+        entry('PUT', `Patient/many-${n}`, patient({ id: `many-${n}` })),
+      );
       const gets = puts.map(({ request }) => entry('GET', request.url));
       const reply = await batch([...gets, ...puts]);
       t.strictSame(new Set(statuses(reply).slice(0, 60)), new Set(['200']));
@@ -763,7 +796,19 @@ await onBothStores(t, async (t, adapter) => {
 
     await t.test('every method and url is answered with a status, never a fault', async (t) => {
       const methods: FhirRequest['method'][] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
-      const urls = ['', '/', '?', 'metadata', 'Patient', 'Patient/x', 'Patient/x/_history', '%', '_history', 'x?y=%', '//'];
+      const urls = [
+        '',
+        '/',
+        '?',
+        'metadata',
+        'Patient',
+        'Patient/x',
+        'Patient/x/_history',
+        '%',
+        '_history',
+        'x?y=%',
+        '//',
+      ];
       const entries = methods.flatMap((method) => urls.map((url) => entry(method, url, patient())));
       const sent = entries.filter(({ request }) => request.url !== '');
       const reply = await batch(sent);

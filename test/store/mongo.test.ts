@@ -24,6 +24,8 @@ import { storeContract } from '../contract/store.ts';
 import { everything } from '../support/memory-store.ts';
 import { sharedMongod, startMongod, withDatabase } from '../support/mongod.ts';
 
+// Some thousand transactions, each flushed to disk.
+t.setTimeout(240_000);
 const mongod = await sharedMongod();
 if (mongod.skip === undefined) {
   const open = opener(mongod.url);

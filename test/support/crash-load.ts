@@ -9,6 +9,7 @@ const CONDITION_SYSTEM = 'urn:crash-once';
 const DELETED = 'deleted';
 const GETS_AT_ONCE = 200;
 const SHARED_RESOURCES = 3;
+const WRITTEN_AGAIN = /^Patient\/(own|shared)-/;
 
 interface Answer {
   status: number;
@@ -62,6 +63,22 @@ export class CrashLoad {
     const agent = new Agent({ keepAlive: true, maxSockets: options.workers });
     const drive: Drive = { url, agent, until: options.until };
     await Promise.all(Array.from({ length: options.workers }, (_, at) => this.#work(at, drive)));
+    agent.destroy();
+  }
+
+  /** Writes once more to all that the crash may have caught in the middle; nothing of it may stand in the way now. */
+  async retry(url: string): Promise<void> {
+    const agent = new Agent({ keepAlive: true, maxSockets: 32 });
+    const drive: Drive = { url, agent, until: AbortSignal.abort() };
+    const refs = [...this.#tracks].filter(([ref, { isTouched }]) => isTouched && WRITTEN_AGAIN.test(ref));
+    const answers = await Promise.all([
+      ...refs.map(([ref]) => this.#put(ref, drive)),
+      ...[...this.#touchedOnce].map((key) => this.#createOnce(key, drive)),
+    ]);
+    const failed = answers.filter((status) => status === undefined || status >= 400);
+    if (failed.length > 0) {
+      this.problems.push(`${failed.length} of ${answers.length} writes after the start were answered ${failed[0]}`);
+    }
     agent.destroy();
   }
 

@@ -30,8 +30,6 @@ export interface SlowContext {
   definitions: Definitions;
   baseUrl: string;
   timeZone: string;
-  /** ms since the epoch; `ap` on a date is relative to it. */
-  now: number;
 }
 
 export interface Span {
@@ -65,6 +63,7 @@ export class SlowSearch {
     return [...this.resources.values()].filter(({ resourceType }) => resourceType === type);
   }
 
+  /** `now`: ms since the epoch; `ap` on a date is relative to it. */
   search(type: string, criteria: readonly SlowCriterion[], now: number): StoredResource[] {
     return this.ofType(type).filter((resource) => criteria.every((criterion) => this.#holds(resource, criterion, now)));
   }
@@ -143,7 +142,9 @@ export class SlowSearch {
       return modifier === 'not' ? !found : found;
     }
     const stored = this.values(resource, code);
-    if (modifier === 'missing') return values.some(({ text }: { text?: string }) => text === String(stored.length === 0));
+    if (modifier === 'missing') {
+      return values.some((value) => value.kind === 'text' && value.text === String(stored.length === 0));
+    }
     const parameter = this.parameter(resource.resourceType, code);
     const found = values.some((value) => stored.some((one) => this.#fits(one, value, parameter, modifier, now)));
     return modifier === 'not' ? !found : found;
@@ -334,9 +335,7 @@ const folded = (text: string): string =>
 
 function stringFits(stored: string, asked: string, modifier: string | undefined): boolean {
   if (modifier === 'exact') return stored === asked;
-  return modifier === 'contains'
-    ? folded(stored).includes(folded(asked))
-    : folded(stored).startsWith(folded(asked));
+  return modifier === 'contains' ? folded(stored).includes(folded(asked)) : folded(stored).startsWith(folded(asked));
 }
 
 // ---- tokens ----

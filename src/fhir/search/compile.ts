@@ -144,7 +144,8 @@ function stringCondition(prefix: Key, modifier: string | undefined, text: string
 /** `code`, `system|code`, `|code`, `system|`. */
 function tokenCondition(prefix: Key, value: string, list: 't' | 'i'): Condition {
   const [first = '', second, ...more] = splitUnescaped(value, '|').map(literalValue);
-  if (second === undefined) return span(spans.tokenCode(prefix, first, list));
+  if (second === undefined)
+    return or([key(keys.anySystem(prefix, first, list)), key(keys.token(prefix, first, undefined, list))]);
   const code = [second, ...more].join('|');
   if (code === '') return key(keys.tokenSystem(prefix, first, list === 't' ? 'u' : 'j'));
   // An element of type code carries no system in the data; the one that its binding implies is taken as given.

@@ -183,8 +183,13 @@ const emitString: Emit = (prefix, { value }, _context, out) => {
 };
 
 function addCoding(prefix: Key, system: unknown, code: unknown, out: Set<Key>): void {
-  if (isText(code)) out.add(keys.token(prefix, code, isText(system) ? system : ''));
+  if (isText(code)) addToken(prefix, system, code, 't', out);
   if (isText(system)) out.add(keys.tokenSystem(prefix, system));
+}
+
+function addToken(prefix: Key, system: unknown, code: string, list: 't' | 'i', out: Set<Key>): void {
+  out.add(keys.token(prefix, code, isText(system) ? system : '', list));
+  out.add(keys.anySystem(prefix, code, list));
 }
 
 const emitToken: Emit = (prefix, { type, value }, _context, out) => {
@@ -219,9 +224,7 @@ const emitReference: Emit = (prefix, { type, value }, context, out) => {
     identifier?: { system?: unknown; value?: unknown };
   };
   if (isText(reference)) addTarget(prefix, reference, context, out);
-  if (isText(identifier?.value)) {
-    out.add(keys.token(prefix, identifier.value, isText(identifier.system) ? identifier.system : '', 'i'));
-  }
+  if (isText(identifier?.value)) addToken(prefix, identifier.system, identifier.value, 'i', out);
   if (isText(identifier?.system)) out.add(keys.tokenSystem(prefix, identifier.system, 'j'));
 };
 

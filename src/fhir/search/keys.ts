@@ -2,7 +2,7 @@
 // search is compiled, so that both always agree.
 //
 // A key is four characters for the parameter (a hash of "Type.code"), one for the list within it, and the value:
-//   s  string     folded text TAB text as written        t  token      code TAB system hash
+//   s  string     folded text TAB text as written        t  token      code TAB system hash, and code TAB *
 //   u  token      system hash                            r  reference  "Type/id", or an absolute URL or canonical
 //   i  reference  identifier, as t                       j  reference  identifier's system, as u
 //   p  uri        the URI                                l  date       lower bound, upper bound
@@ -26,6 +26,8 @@ const URI_CHARS_MAX = 1000;
 
 /** Mark of a token that has no system of its own because its element is a `code`, `boolean` or the like. */
 const IMPLICIT = '#';
+/** Mark of a token's second key, which stands for any system. */
+const ANY = '*';
 
 function digits(value: number, count: number): string {
   let text = '';
@@ -122,6 +124,9 @@ export const keys = {
   /** `system` undefined: the element cannot carry one. */
   token: (prefix: Key, code: string, system: string | undefined, list: 't' | 'i' = 't'): Key =>
     `${prefix}${list}${tokenCode(code)}${TAB}${system === undefined ? IMPLICIT : systemHash(system)}`,
+  /** Whatever its system: for every token that may carry one, so that a search by code alone is one sorted list, too. */
+  anySystem: (prefix: Key, code: string, list: 't' | 'i' = 't'): Key =>
+    `${prefix}${list}${tokenCode(code)}${TAB}${ANY}`,
   tokenSystem: (prefix: Key, system: string, list: 'u' | 'j' = 'u'): Key => `${prefix}${list}${systemHash(system)}`,
   reference: (prefix: Key, target: string): Key => `${prefix}r${bounded(target, URI_CHARS_MAX)}`,
   uri: (prefix: Key, uri: string): Key => `${prefix}p${bounded(uri, URI_CHARS_MAX)}`,
@@ -176,11 +181,6 @@ export const spans = {
     return { from, to: following(from) };
   },
   allStrings: (prefix: Key): { from: Key; to: Key } => ({ from: `${prefix}s`, to: `${prefix}t` }),
-  /** Any system. */
-  tokenCode: (prefix: Key, code: string, list: 't' | 'i' = 't'): { from: Key; to: Key } => {
-    const from = `${prefix}${list}${tokenCode(code)}${TAB}`;
-    return { from, to: following(from) };
-  },
   uriBelow: (prefix: Key, uri: string): { from: Key; to: Key } => {
     const from = `${prefix}p${bounded(uri.replace(/\/$/, ''), URI_CHARS_MAX)}/`;
     return { from, to: following(from) };

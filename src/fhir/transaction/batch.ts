@@ -1,16 +1,15 @@
 // A batch: entries that have nothing to do with each other, each answered for itself. https://hl7.org/fhir/R4/http.html#transaction
-import { FhirError } from '../../base/outcome.ts';
+import { FhirError, type Issue } from '../../base/outcome.ts';
+import { structureIssues } from '../../validation/structure.ts';
 import { preferences } from '../answer.ts';
 import { bundlePieces } from '../bundle.ts';
 import type { EngineContext } from '../context.ts';
 import type { Answer, Caller, FhirRequest } from '../interaction.ts';
-import type { Resource } from '../prepare.ts';
+import { type Resource, withoutStamp } from '../prepare.ts';
 import { storeFailure } from '../store-failure.ts';
 import { type BundleEntry, bundleEntries, requestOfEntry } from './entries.ts';
+import { inTurn } from './in-turn.ts';
 import { answerResponse, failureResponse, type Perform } from './transaction.ts';
-
-/** Entries under way at once: enough to fill a group commit, few enough to leave room for others. */
-const AT_ONCE = 32;
 
 /** Answers with a batch-response Bundle; a failed entry has its own outcome and hinders no other. */
 export async function batch(
@@ -20,21 +19,50 @@ export async function batch(
   context: EngineContext,
   perform: Perform,
 ): Promise<Answer> {
-  const entries = bundleEntries(request.body, bundle, context.baseUrl);
-  const responses: Uint8Array[][] = new Array(entries.length);
-  // Writes first, so that a read in the same batch shows them, as it would one request after another.
-  const order = [...entries].sort((a, b) => Number(isRead(a)) - Number(isRead(b)));
-  let next = 0;
-  const worker = async (): Promise<void> => {
-    for (let entry = order[next++]; entry !== undefined; entry = order[next++]) {
-      responses[entry.at] = await batchResponse(entry, request, caller, perform);
-    }
+  const responses: Uint8Array[][] = [];
+  const refuse = (at: number, error: FhirError): void => {
+    responses[at] ??= failureResponse(error);
   };
-  await Promise.all(Array.from({ length: Math.min(AT_ONCE, entries.length) }, worker));
+  const sound = bundleEntries(request.body, bundle, context.baseUrl, refuse);
+  for (const [at, issues] of envelopeIssues(bundle, context)) refuse(at, new FhirError('invalid', issues));
+  const entries = sound.filter(({ at }) => responses[at] === undefined);
+  const respond = async (entry: BundleEntry): Promise<void> => {
+    responses[entry.at] = await batchResponse(entry, request, caller, perform);
+  };
+  // Writes first, so that a read in the same batch shows them, as it would one request after another.
+  await inTurn(
+    entries.filter((entry) => !isRead(entry)),
+    respond,
+  );
+  await inTurn(entries.filter(isRead), respond);
   return { status: 200, headers: {}, body: bundlePieces({ type: 'batch-response' }, responses), interaction: 'batch' };
 }
 
 const isRead = ({ method }: BundleEntry): boolean => method === 'GET' || method === 'HEAD';
+
+/**
+ * What is wrong with the entries around their resources, by entry; each resource is checked when its entry is processed.
+ * Throws FhirError('invalid') for what is wrong with the Bundle itself.
+ */
+function envelopeIssues(bundle: Resource, context: EngineContext): Map<number, Issue[]> {
+  const entry = Array.isArray(bundle.entry) ? bundle.entry.map(withoutResource) : bundle.entry;
+  const envelope = withoutStamp(entry === undefined ? bundle : { ...bundle, entry });
+  const byEntry = new Map<number, Issue[]>();
+  const own: Issue[] = [];
+  for (const issue of structureIssues(envelope, context.definitions)) {
+    const at = /^Bundle\.entry\[(\d+)\]/.exec(issue.expression ?? '')?.[1];
+    if (at === undefined) own.push(issue);
+    else byEntry.set(Number(at), [...(byEntry.get(Number(at)) ?? []), issue]);
+  }
+  if (own.length > 0) throw new FhirError('invalid', own);
+  return byEntry;
+}
+
+function withoutResource(entry: unknown): unknown {
+  if (typeof entry !== 'object' || entry === null || Array.isArray(entry)) return entry;
+  const { resource: _, ...envelope } = entry as { resource?: unknown };
+  return envelope;
+}
 
 async function batchResponse(
   entry: BundleEntry,
@@ -46,13 +74,16 @@ async function batchResponse(
     if (entry.path === '' && entry.method === 'POST')
       throw new FhirError('invalid', 'A batch cannot be an entry of a batch.');
     const answer = await perform(requestOfEntry(entry, request), caller);
-    const repeats =
-      isRead(entry) ||
-      (/\breturn=/.test(request.header('prefer') ?? '') && preferences(request.header('prefer')).return !== 'minimal');
-    return answerResponse(
-      repeats ? answer : { status: answer.status, headers: answer.headers, interaction: answer.interaction },
-    );
+    return isRead(entry) ? answerResponse(answer) : answerResponse(answer, repeated(request));
   } catch (error) {
     return failureResponse(storeFailure(error));
   }
+}
+
+/** What a write's response shows of its body: the client sent the resource a moment ago, so nothing unless asked for. */
+function repeated(request: FhirRequest): 'resource' | 'outcome' | 'nothing' {
+  const preference = request.header('prefer');
+  if (!/\breturn=/.test(preference ?? '')) return 'nothing';
+  const wanted = preferences(preference).return;
+  return wanted === 'representation' ? 'resource' : wanted === 'OperationOutcome' ? 'outcome' : 'nothing';
 }

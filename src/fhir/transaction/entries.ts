@@ -1,6 +1,5 @@
 // The entries of a batch or transaction as sent, each with its own stretch of the text.
 // https://hl7.org/fhir/R4/http.html#transaction
-import { limits } from '../../base/limits.ts';
 import { FhirError } from '../../base/outcome.ts';
 import { elementSpans, memberSpans } from '../../model/json.ts';
 import type { FhirRequest } from '../interaction.ts';
@@ -49,12 +48,6 @@ export function bundleEntries(
   if (bundle.entry === undefined) return [];
   if (!Array.isArray(bundle.entry))
     throw new FhirError('invalid', 'Bundle.entry is a list.', { expression: 'Bundle.entry' });
-  if (bundle.entry.length > limits.bundleEntriesMax) {
-    throw new FhirError(
-      'too-costly',
-      `A Bundle has at most ${limits.bundleEntriesMax} entries; this one has ${bundle.entry.length}. Send several, or load the file with the command line.`,
-    );
-  }
   const list = memberSpans(bytes).get('entry');
   const spans = list === undefined ? [] : elementSpans(bytes, list.valueStart, list.valueEnd);
   return bundle.entry.flatMap((sent: unknown, at) => {

@@ -2,6 +2,7 @@
 // conditional references, and the rewriting of both. https://hl7.org/fhir/R4/http.html#trules
 import { FhirError } from '../../base/outcome.ts';
 import { replaceStrings } from '../../model/json.ts';
+import type { BundleEntry } from './entries.ts';
 
 /**
  * JSON members whose strings are references or URIs in R4: "resource references, elements of type uri, url, oid, uuid, and
@@ -21,6 +22,18 @@ const URI_MEMBERS: ReadonlySet<string> = new Set(
 /** Temporary or foreign identity → "Type/id" here. */
 export type Identities = ReadonlyMap<string, string>;
 
+export interface FinalIdentities {
+  /** fullUrl → what Reference.reference says instead. */
+  references: Identities;
+  /**
+   * The same for other links. A definition often has its own canonical url as its fullUrl: that is its name, by which
+   * uri elements (the url of an extension, the definition itself) go on calling it, and it is not in here.
+   */
+  links: Identities;
+  /** Text of a conditional reference → what it matched. */
+  conditional: Identities;
+}
+
 /** `http://elsewhere/fhir/` of a fullUrl that ends in Type/id: what its own relative references start from. */
 function serverOf(fullUrl: string | undefined): string | undefined {
   return fullUrl === undefined
@@ -29,24 +42,20 @@ function serverOf(fullUrl: string | undefined): string | undefined {
 }
 
 /**
- * The text of an entry's resource with every identity in it replaced by what it will be called. `conditional` maps the
- * text of conditional references to what they matched. Bytes that are not such a value stay as they are.
+ * The text of an entry's resource with every identity in it replaced by what it will be called. Bytes that are not such a
+ * value stay as they are.
  */
 export function withFinalIdentities(
   bytes: Uint8Array,
   fullUrl: string | undefined,
-  identities: Identities,
-  conditional: Identities,
+  { references, links, conditional }: FinalIdentities,
 ): Uint8Array {
   const server = serverOf(fullUrl);
   return replaceStrings(bytes, (name, value) => {
-    if (name === 'div') return withFinalLinks(value, identities);
+    if (name === 'div') return withFinalLinks(value, links);
     if (!URI_MEMBERS.has(name)) return undefined;
-    // A definition often has its canonical url as its fullUrl; that is its name, not a link to itself.
-    if (name === 'url' && value === fullUrl) return undefined;
-    const matched = conditional.get(value);
-    if (matched !== undefined && name === 'reference') return matched;
-    return finalIdentity(value, server, identities);
+    if (name !== 'reference') return finalIdentity(value, server, links);
+    return conditional.get(value) ?? finalIdentity(value, server, references);
   });
 }
 
@@ -96,19 +105,24 @@ export function conditionalParts(reference: string): { type: string; query: stri
   return { type, query };
 }
 
-/** Adds an identity; 400 when the Bundle uses one fullUrl for two resources. */
-export function addIdentity(
-  identities: Map<string, string>,
-  fullUrl: string | undefined,
-  target: string,
-  at: number,
-): void {
-  if (fullUrl === undefined || fullUrl === '') return;
-  const known = identities.get(fullUrl);
-  if (known !== undefined && known !== target) {
-    throw new FhirError('invalid', 'Two entries have this fullUrl; each resource of a transaction needs its own.', {
-      expression: `Bundle.entry[${at}].fullUrl`,
-    });
+/** Identities of the entries that have a target; 400 when the Bundle uses one fullUrl for two resources. */
+export function entryIdentities(
+  planned: Iterable<{ entry: BundleEntry; target?: { type: string; id: string } }>,
+): Pick<FinalIdentities, 'references' | 'links'> {
+  const references = new Map<string, string>();
+  const links = new Map<string, string>();
+  for (const { entry, target } of planned) {
+    const { fullUrl } = entry;
+    if (target === undefined || fullUrl === undefined || fullUrl === '') continue;
+    const final = `${target.type}/${target.id}`;
+    const known = references.get(fullUrl);
+    if (known !== undefined && known !== final) {
+      throw new FhirError('invalid', 'Two entries have this fullUrl; each resource of a transaction needs its own.', {
+        expression: `Bundle.entry[${entry.at}].fullUrl`,
+      });
+    }
+    references.set(fullUrl, final);
+    if ((entry.resource as { url?: unknown } | undefined)?.url !== fullUrl) links.set(fullUrl, final);
   }
-  identities.set(fullUrl, target);
+  return { references, links };
 }

@@ -1,28 +1,33 @@
 // A transaction: all entries or none, in one commit. https://hl7.org/fhir/R4/http.html#trules
 import { STATUS_CODES } from 'node:http';
 import { FhirError, operationOutcome } from '../../base/outcome.ts';
-import type { Check, Write, Written } from '../../store/store.ts';
+import { matchesKeys } from '../../store/match.ts';
+import type { Check, Condition, Row, Write, Written } from '../../store/store.ts';
 import { StoreError } from '../../store/store.ts';
 import { preferences, versionInHeader, writtenBody } from '../answer.ts';
 import { bundlePieces, entryWith } from '../bundle.ts';
-import { matchOne, untilSettled } from '../conditional.ts';
+import { conditionOf, matches, matchOne, severalMatch, untilSettled } from '../conditional.ts';
 import type { EngineContext } from '../context.ts';
 import type { Answer, Caller, FhirRequest } from '../interaction.ts';
-import { checkedResource, deletionOf, type Resource, requireTargets, writeOf } from '../prepare.ts';
+import { checkedResource, deletionOf, type Resource, requireTargets, withoutStamp, writeOf } from '../prepare.ts';
 import { type Interaction, routeRequest } from '../route.ts';
+import { queryPairs, queryString } from '../search/query.ts';
+import { storeFailure } from '../store-failure.ts';
 import { conditionalTarget, criteriaIn, versionMismatch, versionUrl } from '../write.ts';
 import { type BundleEntry, bundleEntries, requestOfEntry } from './entries.ts';
 import {
-  addIdentity,
   conditionalParts,
   conditionalReferences,
+  entryIdentities,
+  type FinalIdentities,
   type Identities,
   withFinalIdentities,
 } from './identities.ts';
+import { inTurn } from './in-turn.ts';
 
 export type Perform = (request: FhirRequest, caller: Caller) => Promise<Answer>;
 
-/** What an entry comes to. `write` absent: it reads, or its condition found that nothing is to be done. */
+/** What an entry comes to. */
 interface Planned {
   entry: BundleEntry;
   interaction: Interaction;
@@ -31,6 +36,8 @@ interface Planned {
   expect?: Write['expect'];
   /** The condition found this; nothing is written. */
   found?: boolean;
+  /** The condition that found nothing. */
+  unmet?: string;
 }
 
 /** Answers with a transaction-response Bundle that mirrors the entries; throws the error of the first that fails. */
@@ -41,14 +48,14 @@ export async function transaction(
   context: EngineContext,
   perform: Perform,
 ): Promise<Answer> {
-  checkedResource(bundle, 'Bundle', context);
+  checkedResource(withoutStamps(bundle), 'Bundle', context);
   const entries = bundleEntries(request.body, bundle, context.baseUrl);
   const routed = entries.map((entry) => ({ entry, interaction: routeEntry(entry, context) }));
-  const { planned, writes, written } = await untilSettled(() => commitEntries(routed, request, caller, context));
-  const responses = await Promise.all(
-    planned.map((one) =>
-      entryResponse(one, writes.get(one.entry.at), written.get(one.entry.at), request, caller, context, perform),
-    ),
+  const { planned, writes, written } = await untilSettled(() =>
+    commitEntries(routed, request, caller, context, perform),
+  );
+  const responses = await inTurn(planned, (one) =>
+    entryResponse(one, writes.get(one.entry.at), written.get(one.entry.at), request, caller, context, perform),
   );
   return {
     status: 200,
@@ -56,6 +63,17 @@ export async function transaction(
     body: bundlePieces({ type: 'transaction-response' }, responses),
     interaction: 'transaction',
   };
+}
+
+/** The stamps of the resources that are to be written are the server's as well. */
+function withoutStamps(bundle: Resource): Resource {
+  if (!Array.isArray(bundle.entry)) return bundle;
+  const entry = bundle.entry.map((one: unknown) => {
+    const resource = (one as { resource?: unknown } | null)?.resource;
+    const unstamped = withoutStamp(resource);
+    return unstamped === resource ? one : { ...(one as object), resource: unstamped };
+  });
+  return { ...bundle, entry };
 }
 
 function routeEntry(entry: BundleEntry, context: EngineContext): Interaction {
@@ -92,28 +110,30 @@ async function commitEntries(
   request: FhirRequest,
   caller: Caller,
   context: EngineContext,
+  perform: Perform,
 ): Promise<{ planned: Planned[]; writes: Map<number, Write>; written: Map<number, Written> }> {
   const checks: Check[] = [];
   const planned: Planned[] = [];
   for (const { entry, interaction } of routed)
     planned.push(await planEntry(entry, interaction, request, checks, caller, context));
+  joinSameConditions(planned);
   refuseOverlap(planned);
-  const identities = new Map<string, string>();
-  for (const { entry, target } of planned) {
-    if (target !== undefined) addIdentity(identities, entry.fullUrl, `${target.type}/${target.id}`, entry.at);
-  }
-  const conditional = await resolveConditional(planned, caller, context);
+  await requireReads(planned, request, caller, context, perform);
+  const identities = { ...entryIdentities(planned), conditional: NO_IDENTITIES };
+  const conditional = await resolveConditional(planned, identities, checks, caller, context);
   const writes = new Map<number, Write>();
   for (const one of planned) {
-    const write = entryWrite(one, identities, conditional, context);
+    const write = entryWrite(one, { ...identities, conditional }, context);
     if (write !== undefined) writes.set(one.entry.at, write);
   }
   const list = [...writes.values()];
   await requireTargets(list, caller, context);
-  const results = await commit(list, checks, context);
+  const results = await commit(writes, checks, context);
   const written = new Map([...writes.keys()].map((at, index) => [at, results[index] as Written] as const));
   return { planned, writes, written };
 }
+
+const NO_IDENTITIES: Identities = new Map();
 
 /** Decides which resource an entry is about, before anything is written. */
 async function planEntry(
@@ -135,7 +155,8 @@ async function planEntry(
         const match = await matchOne(type, criteriaIn(condition), caller, context);
         checks.push(match.check);
         if (match.id !== undefined) return { entry, interaction, target: { type, id: match.id }, found: true };
-        return { entry, interaction, target: { type, id: context.clock.newId() }, expect: 'absent' };
+        const unmet = conditionText(type, criteriaIn(condition));
+        return { entry, interaction, target: { type, id: context.clock.newId() }, expect: 'absent', unmet };
       }
       case 'update': {
         const { type, id } = interaction;
@@ -147,7 +168,8 @@ async function planEntry(
         const match = await matchOne(type, entry.query, caller, context);
         checks.push(match.check);
         const { id, expect } = conditionalTarget(match.id, entry.resource as Resource, context, own);
-        return { entry, interaction, target: { type, id }, ...(expect === undefined ? {} : { expect }) };
+        const unmet = match.id === undefined ? { unmet: conditionText(type, entry.query) } : {};
+        return { entry, interaction, target: { type, id }, ...(expect === undefined ? {} : { expect }), ...unmet };
       }
       case 'delete': {
         const { type, id } = interaction;
@@ -181,29 +203,83 @@ function requireSameId(entry: BundleEntry, id: string): void {
   }
 }
 
-/** "If any resource identities overlap in steps 1-3, then the transaction SHALL fail." */
-function refuseOverlap(planned: readonly Planned[]): void {
-  const written = new Map<string, number>();
-  for (const { entry, target, found } of planned) {
-    if (target === undefined) continue;
-    const identity = `${target.type}/${target.id}`;
-    const other = written.get(identity);
-    // Entries that found the same resource and leave it alone do not contradict each other.
-    if (other !== undefined && !(found && planned[other]?.found)) {
-      throw new FhirError(
-        'invalid',
-        `Entries ${other} and ${entry.at} are about the same resource; a transaction changes each only once.`,
-        {
-          expression: `Bundle.entry[${entry.at}]`,
-        },
-      );
-    }
-    written.set(identity, entry.at);
+const conditionText = (type: string, query: string): string => `${type}?${queryString(queryPairs(query))}`;
+
+/**
+ * Entries whose conditions say the same and found nothing: what the first creates, the others would find. So a create
+ * that comes later finds it, as it would in the next transaction; an update would change it and is refused.
+ */
+function joinSameConditions(planned: Planned[]): void {
+  const firsts = new Map<string, Planned>();
+  for (const [at, one] of planned.entries()) {
+    if (one.unmet === undefined) continue;
+    const first = firsts.get(one.unmet);
+    if (first?.target === undefined) firsts.set(one.unmet, one);
+    else if (first.interaction.kind === 'create' && one.interaction.kind === 'create') {
+      const { entry, interaction, unmet } = one;
+      planned[at] = { entry, interaction, unmet, target: first.target, found: true };
+    } else throw overlap(first.entry, one.entry);
   }
 }
 
+function overlap(one: BundleEntry, other: BundleEntry): FhirError {
+  return new FhirError(
+    'invalid',
+    `Entries ${one.at} and ${other.at} are about the same resource; a transaction changes each only once.`,
+    { expression: `Bundle.entry[${other.at}]` },
+  );
+}
+
+/** "If any resource identities overlap in steps 1-3, then the transaction SHALL fail." */
+function refuseOverlap(planned: readonly Planned[]): void {
+  const known = new Map<string, Planned>();
+  for (const one of planned) {
+    const { target, found, unmet } = one;
+    if (target === undefined) continue;
+    const identity = `${target.type}/${target.id}`;
+    const other = known.get(identity);
+    if (other === undefined) known.set(identity, one);
+    // Entries that found the same resource and leave it alone do not contradict each other.
+    else if (!found || !(other.found || (unmet !== undefined && unmet === other.unmet)))
+      throw overlap(other.entry, one.entry);
+  }
+}
+
+/**
+ * Reads are answered after the commit, where nothing can be undone; so what would fail is tried before it, with the
+ * deletions of the transaction in mind. What it writes itself can be read.
+ */
+async function requireReads(
+  planned: readonly Planned[],
+  request: FhirRequest,
+  caller: Caller,
+  context: EngineContext,
+  perform: Perform,
+): Promise<void> {
+  const changes = new Map<string, 'written' | 'deleted'>();
+  for (const { entry, target, found } of planned) {
+    if (target !== undefined && !found)
+      changes.set(`${target.type}/${target.id}`, entry.method === 'DELETE' ? 'deleted' : 'written');
+  }
+  const reads = planned.filter(({ entry, target }) => target === undefined && entry.method !== 'DELETE');
+  await inTurn(reads, async ({ entry, interaction }) => {
+    const read = 'id' in interaction && !('compartment' in interaction) ? `${interaction.type}/${interaction.id}` : '';
+    const change = changes.get(read);
+    try {
+      if (change === 'deleted' && interaction.kind === 'read')
+        throw new FhirError('deleted', `${read} is deleted by this transaction and cannot be read in it.`);
+      if (change !== 'written') await perform(requestOfEntry(entry, request), caller);
+    } catch (error) {
+      throw entryError(entry.at, error);
+    }
+  });
+}
+
+/** "5. Resolve any conditional references": against what is there after the writes of the transaction. */
 async function resolveConditional(
   planned: readonly Planned[],
+  identities: FinalIdentities,
+  checks: Check[],
   caller: Caller,
   context: EngineContext,
 ): Promise<Identities> {
@@ -211,8 +287,12 @@ async function resolveConditional(
   for (const { entry, target, found } of planned) {
     if (target === undefined || found || entry.bytes.length === 0) continue;
     for (const reference of conditionalReferences(entry.bytes)) {
-      if (!conditional.has(reference))
-        conditional.set(reference, await resolveReference(reference, entry, caller, context));
+      if (conditional.has(reference)) continue;
+      try {
+        conditional.set(reference, await resolveReference(reference, planned, identities, checks, caller, context));
+      } catch (error) {
+        throw entryError(entry.at, error);
+      }
     }
   }
   return conditional;
@@ -220,33 +300,48 @@ async function resolveConditional(
 
 async function resolveReference(
   reference: string,
-  entry: BundleEntry,
+  planned: readonly Planned[],
+  identities: FinalIdentities,
+  checks: Check[],
   caller: Caller,
   context: EngineContext,
 ): Promise<string> {
   const { type, query } = conditionalParts(reference);
-  try {
-    if (!context.definitions.isResourceType(type))
-      throw new FhirError(
-        'invalid',
-        `A conditional reference begins with a resource type, and "${type.slice(0, 40)}" is none.`,
-      );
-    const { id } = await matchOne(type, query, caller, context);
-    if (id === undefined)
-      throw new FhirError(
-        'precondition',
-        `A conditional reference to ${type} matches nothing; load what it refers to first.`,
-      );
-    return `${type}/${id}`;
-  } catch (error) {
-    throw entryError(entry.at, error);
-  }
+  if (!context.definitions.isResourceType(type))
+    throw new FhirError(
+      'invalid',
+      `A conditional reference begins with a resource type, and "${type.slice(0, 40)}" is none.`,
+    );
+  const where = conditionOf(type, query, context);
+  const touched = planned.filter(({ target, found }) => target?.type === type && !found);
+  const untouched: Condition = { kind: 'not', of: { kind: 'ids', ids: touched.map(({ target }) => target?.id ?? '') } };
+  const stored = await matches(
+    type,
+    touched.length === 0 ? where : { kind: 'and', of: [where, untouched] },
+    caller,
+    context,
+  );
+  checks.push(stored.check);
+  const now = context.clock.now();
+  const own = touched.flatMap((one) => {
+    const write = entryWrite(one, identities, context);
+    if (write === undefined || write.body === null) return [];
+    // A chain leads out of the resource; through what is not stored yet it leads nowhere.
+    return matchesKeys({ ...write, lastUpdated: now }, where, () => false) ? [write.id] : [];
+  });
+  const [id, ...more] = [...stored.ids, ...own];
+  if (more.length > 0) throw severalMatch(type);
+  if (id === undefined)
+    throw new FhirError(
+      'precondition',
+      `A conditional reference to ${type} matches nothing; load what it refers to first.`,
+    );
+  return `${type}/${id}`;
 }
 
 function entryWrite(
   { entry, interaction, target, expect, found }: Planned,
-  identities: Identities,
-  conditional: Identities,
+  identities: FinalIdentities,
   context: EngineContext,
 ): Write | undefined {
   if (target === undefined || found) return undefined;
@@ -261,19 +356,24 @@ function entryWrite(
         `request.url is for ${target.type}, but the resource is a ${resource.resourceType}.`,
       );
     }
-    const bytes = withFinalIdentities(entry.bytes, entry.fullUrl, identities, conditional);
+    const bytes = withFinalIdentities(entry.bytes, entry.fullUrl, identities);
     const final = bytes === entry.bytes ? resource : (JSON.parse(Buffer.from(bytes).toString('utf8')) as Resource);
     return writeOf(bytes, final, target.id, context, expect);
   });
 }
 
-async function commit(writes: readonly Write[], checks: readonly Check[], context: EngineContext): Promise<Written[]> {
-  if (writes.length === 0) return [];
+/** `writes` by the place of their entry. */
+async function commit(
+  writes: ReadonlyMap<number, Write>,
+  checks: readonly Check[],
+  context: EngineContext,
+): Promise<Written[]> {
+  if (writes.size === 0) return [];
   try {
-    return await context.store.commit({ writes, checks });
+    return await context.store.commit({ writes: [...writes.values()], checks });
   } catch (error) {
-    const write = error instanceof StoreError && error.kind === 'version' ? writes[error.at] : undefined;
-    if (write !== undefined) throw versionMismatch(write, error as StoreError);
+    const failed = error instanceof StoreError && error.kind === 'version' ? [...writes][error.at] : undefined;
+    if (failed !== undefined) throw entryError(failed[0], versionMismatch(failed[1], error as StoreError));
     throw error;
   }
 }
@@ -291,41 +391,46 @@ async function entryResponse(
   context: EngineContext,
   perform: Perform,
 ): Promise<Uint8Array[]> {
-  if (write !== undefined && written !== undefined) return writtenResponse(write, written, request, context);
+  if (write !== undefined && written !== undefined) {
+    const { type, id } = write;
+    const status = write.body === null ? 204 : written.created ? 201 : 200;
+    return writtenResponse({ type, id, status, ...written }, () => writtenBody(write, written), request, context);
+  }
   if (target === undefined || !found) {
     if (entry.method === 'DELETE') return entryWith(undefined, undefined, { response: { status: statusLine(204) } });
     // Reads come last and see what the transaction wrote.
-    return answerResponse(
-      await perform(requestOfEntry(entry, request), caller).catch((error: unknown) =>
-        Promise.reject(entryError(entry.at, error)),
-      ),
-    );
+    try {
+      return answerResponse(await perform(requestOfEntry(entry, request), caller));
+    } catch (error) {
+      // The transaction is committed: whatever became of this read since it was tried is no failure of the whole.
+      return failureResponse(storeFailure(error));
+    }
   }
   const row = await context.store.read(target.type, target.id, caller.filter);
-  const version = row?.version ?? 1;
-  return entryWith(`${context.baseUrl}/${target.type}/${target.id}`, undefined, {
-    response: {
-      status: statusLine(200),
-      location: versionUrl({ ...target, version }, context),
-      etag: `W/"${version}"`,
-    },
-  });
+  // Deleted by another since it was found: it was there when the transaction was committed.
+  if (row === undefined || row.body === null)
+    return entryWith(`${context.baseUrl}/${target.type}/${target.id}`, undefined, {
+      response: { status: statusLine(200) },
+    });
+  return writtenResponse({ ...row, status: 200 }, () => row.body ?? undefined, request, context);
 }
 
-function writtenResponse(write: Write, written: Written, request: FhirRequest, context: EngineContext): Uint8Array[] {
-  const { type, id } = write;
-  const status = write.body === null ? 204 : written.created ? 201 : 200;
+function writtenResponse(
+  { type, id, version, lastUpdated, status }: Pick<Row, 'type' | 'id' | 'version' | 'lastUpdated'> & { status: number },
+  bodyNow: () => Uint8Array | undefined,
+  request: FhirRequest,
+  context: EngineContext,
+): Uint8Array[] {
+  const isDeleted = status === 204;
   const response = {
     status: statusLine(status),
-    ...(write.body === null ? {} : { location: versionUrl({ type, id, version: written.version }, context) }),
-    ...(written.version === 0
-      ? {}
-      : { etag: `W/"${written.version}"`, lastModified: new Date(written.lastUpdated).toISOString() }),
+    ...(isDeleted ? {} : { location: versionUrl({ type, id, version }, context) }),
+    ...(version === 0 ? {} : { etag: `W/"${version}"`, lastModified: new Date(lastUpdated).toISOString() }),
   };
   // A Bundle's response repeats the resources only where the client asks for them: it sent them a moment ago.
   const wanted = /\breturn=representation\b/.test(request.header('prefer') ?? '');
-  const body = wanted ? writtenBody(write, written) : undefined;
-  return entryWith(write.body === null ? undefined : `${context.baseUrl}/${type}/${id}`, body && [body], {
+  const body = wanted ? bodyNow() : undefined;
+  return entryWith(isDeleted ? undefined : `${context.baseUrl}/${type}/${id}`, body && [body], {
     response:
       preferences(request.header('prefer')).return === 'OperationOutcome'
         ? { ...response, outcome: operationOutcome([]) }
@@ -333,8 +438,8 @@ function writtenResponse(write: Write, written: Written, request: FhirRequest, c
   });
 }
 
-/** An answer as the response of an entry; used for reads here and for every entry of a batch. */
-export function answerResponse(answer: Answer): Uint8Array[] {
+/** An answer as the response of an entry; used for reads here and for every entry of a batch. `show`: its body as what. */
+export function answerResponse(answer: Answer, show: 'resource' | 'outcome' | 'nothing' = 'resource'): Uint8Array[] {
   const { status, headers, body } = answer;
   const lastModified = headers['Last-Modified'];
   const response = {
@@ -344,7 +449,11 @@ export function answerResponse(answer: Answer): Uint8Array[] {
     ...(lastModified === undefined ? {} : { lastModified: new Date(lastModified).toISOString() }),
   };
   const pieces = body === undefined ? undefined : body instanceof Uint8Array ? [body] : [...body];
-  return entryWith(undefined, pieces, { response });
+  if (show === 'outcome' && pieces !== undefined) {
+    const outcome: unknown = JSON.parse(Buffer.concat(pieces).toString('utf8'));
+    return entryWith(undefined, undefined, { response: { ...response, outcome } });
+  }
+  return entryWith(undefined, show === 'resource' ? pieces : undefined, { response });
 }
 
 /** A failure as the response of an entry of a batch. */

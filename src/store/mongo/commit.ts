@@ -10,13 +10,11 @@ import { limits } from '../../base/limits.ts';
 import type { Check, Commit, Condition, Key, Written } from '../store.ts';
 import { StoreError, typeKey } from '../store.ts';
 import { Again, transact } from './faults.ts';
+import { groupSize } from './group.ts';
 import { type Collections, hash, type ResourceDoc } from './layout.ts';
 import { isHolding } from './search.ts';
 import { Stage } from './stage.ts';
 
-/** A group is closed above this; a single larger commit still goes, alone. */
-const GROUP_WRITES_MAX = 128;
-const GROUP_BYTES_MAX = 8 * 1024 * 1024;
 /** Transactions under way at once. The server works on each with one core. */
 const GROUPS_MAX = 3;
 /** Slots for locks: so many that two unrelated keys rarely share one, so few that they need no tidying. */
@@ -97,30 +95,23 @@ export class Committer {
     this.#queue.splice(0, group.members.length);
     this.#underWay.add(group);
     const before = this.#youngest;
-    this.#youngest = this.#run(group.members, before).then(() => {
+    const running = this.#run(group.members, before).then(() => {
       this.#underWay.delete(group);
       this.#schedule();
     });
+    // A group may fail before its turn to commit; the next one waits for the one before that all the same.
+    this.#youngest = Promise.all([before, running]).then(() => {});
     return true;
   }
 
-  /** From the front of the queue: one commit with checks, or as many without as fit. */
   #next(): Group {
-    const refs = new Set<string>();
-    let bytes = 0;
-    let writes = 0;
-    let count = 0;
-    let hasChecks = false;
-    for (const { commit } of this.#queue) {
-      hasChecks = (commit.checks?.length ?? 0) > 0;
-      writes += commit.writes.length;
-      for (const { body } of commit.writes) bytes += body?.length ?? 0;
-      if (count > 0 && (hasChecks || writes > GROUP_WRITES_MAX || bytes > GROUP_BYTES_MAX)) break;
-      for (const { type, id } of commit.writes) refs.add(`${type}/${id}`);
-      count += 1;
-      if (hasChecks) break;
-    }
-    return { members: this.#queue.slice(0, count), refs, hasChecks: hasChecks && count === 1 };
+    const members = this.#queue.slice(0, groupSize(this.#queue));
+    const writes = members.flatMap(({ commit }) => commit.writes);
+    return {
+      members,
+      refs: new Set(writes.map(({ type, id }) => `${type}/${id}`)),
+      hasChecks: members.some(({ commit }) => (commit.checks?.length ?? 0) > 0),
+    };
   }
 
   /** Never rejects: each commit hears what became of it. */
@@ -161,17 +152,10 @@ export class Committer {
 
   async #attempt(session: ClientSession, commits: readonly Commit[], isCareful: boolean): Promise<Tried> {
     const { on, clock } = this.#context;
-    const checks = commits.flatMap((commit) => commit.checks ?? []);
-    if (checks.length > 0) {
-      await lock(on, checks, session);
-      const failed = await firstFailed(on, checks, session);
-      if (failed >= 0) {
-        throw new Unchanged([new StoreError('check', 'What was found before has changed', { at: failed })]);
-      }
-    }
+    const failures = await failedChecks(on, commits, session);
     const stored = await storedRows(on, commits, session, isCareful);
     const stage = new Stage(stored, { now: clock.now(), after: this.#given });
-    const outcomes = commits.map((commit) => stage.add(commit.writes));
+    const outcomes = commits.map((commit, at) => failures.get(at) ?? stage.add(commit.writes));
     if (stage.changes.length === 0) throw new Unchanged(outcomes);
     this.#given = stage.lastUpdated;
     await write(on, stage, session);
@@ -251,6 +235,23 @@ async function lock(on: Collections, checks: readonly Check[], session: ClientSe
 function equalKeys(condition: Condition): Key[] {
   if (condition.kind === 'key') return [condition.key];
   return condition.kind === 'and' || condition.kind === 'or' ? condition.of.flatMap(equalKeys) : [];
+}
+
+/** By index of the commit: the error of its first check that does not hold. */
+async function failedChecks(
+  on: Collections,
+  commits: readonly Commit[],
+  session: ClientSession,
+): Promise<Map<number, StoreError>> {
+  const failures = new Map<number, StoreError>();
+  const checks = commits.flatMap((commit) => commit.checks ?? []);
+  if (checks.length === 0) return failures;
+  await lock(on, checks, session);
+  for (const [at, commit] of commits.entries()) {
+    const failed = await firstFailed(on, commit.checks ?? [], session);
+    if (failed >= 0) failures.set(at, new StoreError('check', 'What was found before has changed', { at: failed }));
+  }
+  return failures;
 }
 
 /** Index of the first check that does not hold, or -1. */

@@ -2,7 +2,7 @@
 // transactions; one node is enough. See README.md beside this file for the layout and the guarantees.
 import { MongoClient } from 'mongodb';
 import type { Clock } from '../../base/clock.ts';
-import type { Store } from '../store.ts';
+import type { Alias, Commit, Filter, HistorySearch, Search, Store } from '../store.ts';
 import { StoreError } from '../store.ts';
 import { Committer } from './commit.ts';
 import { faultOf, told } from './faults.ts';
@@ -18,6 +18,7 @@ import { countByType, latestUpdate, reindexRows, scanPage, verifyAll } from './u
 const DATABASE = 'careloom';
 /** Without a primary a request waits this long, then it is answered 503. */
 const SELECTION_MS = 2_500;
+const PING_MS = 3_000;
 /** Longer than a transaction may live on the server. */
 const SOCKET_MS = 75_000;
 /** Connections: searches in flight; reads and commits are grouped and need few. */
@@ -78,34 +79,43 @@ function storeOf(client: MongoClient, options: StoreParts): Store {
   const committer = new Committer({ client, on, clock }, options.after);
   const context = { on, reader };
   let closing: Promise<void> | undefined;
+  /** The driver would connect anew. */
+  const whileOpen =
+    <A extends unknown[], R>(work: (...args: A) => Promise<R>) =>
+    async (...args: A): Promise<R> => {
+      if (closing !== undefined) throw new StoreError('unavailable', 'The store is closed');
+      return work(...args);
+    };
   return {
     name: options.name,
-    async read(type, id, filter) {
+    read: whileOpen(async (type: string, id: string, filter: Filter) => {
       const doc = await readCurrent(context, { type, id }, filter);
       return doc === undefined ? undefined : rowOf(doc);
-    },
-    async readMany(refs, filter) {
+    }),
+    readMany: whileOpen(async (refs: readonly { type: string; id: string }[], filter: Filter) => {
       const docs = await Promise.all(refs.map((ref) => readCurrent(context, ref, filter)));
       return docs.map((doc) => (doc === undefined || doc.body === null ? undefined : rowOf(doc)));
-    },
-    readVersion: (type, id, version, filter) => readVersion(context, { type, id, version }, filter),
-    search: (search, filter) => searchPage(on, search, filter),
-    count: (alias, limits, filter) => countMatches(on, alias, limits, filter),
-    history: (search, filter) => historyPage(on, search, filter),
-    async commit(commit) {
-      if (closing !== undefined) throw new StoreError('unavailable', 'The store is closed');
-      return commit.writes.length === 0 && (commit.checks ?? []).length === 0 ? [] : committer.commit(commit);
-    },
+    }),
+    readVersion: whileOpen((type: string, id: string, version: number, filter: Filter) =>
+      readVersion(context, { type, id, version }, filter),
+    ),
+    search: whileOpen((search: Search, filter: Filter) => searchPage(on, search, filter)),
+    count: whileOpen((alias: Alias, limits: { cap: number; budgetMs: number }, filter: Filter) =>
+      countMatches(on, alias, limits, filter),
+    ),
+    history: whileOpen((search: HistorySearch, filter: Filter) => historyPage(on, search, filter)),
+    commit: whileOpen(async (commit: Commit) =>
+      commit.writes.length === 0 && (commit.checks ?? []).length === 0 ? [] : committer.commit(commit),
+    ),
     records: mongoRecords(on, clock),
     outbox: mongoOutbox(client, on),
-    stats: () => countByType(on),
-    scan: (scan) => scanPage(on, scan),
-    reindex: (rows) => reindexRows(on, rows),
+    stats: whileOpen(() => countByType(on)),
+    scan: whileOpen((scan: Parameters<Store['scan']>[0]) => scanPage(on, scan)),
+    reindex: whileOpen((rows: Parameters<Store['reindex']>[0]) => reindexRows(on, rows)),
     verify: (verify) => verifyAll(on, verify),
-    async ping() {
-      if (closing !== undefined) throw new StoreError('unavailable', 'The store is closed');
-      await told(() => db.command({ ping: 1 }, { timeoutMS: SELECTION_MS }));
-    },
+    ping: whileOpen(async () => {
+      await told(() => db.command({ ping: 1 }, { timeoutMS: PING_MS }));
+    }),
     close() {
       closing ??= committer.idle().then(() => client.close());
       return closing;

@@ -50,10 +50,7 @@ function holdsAt(condition: Condition, place: Place, depth: number): Sql {
     case 'key':
       return hasKey(condition.key, place);
     case 'span':
-      return hasKeyWhere(
-        place,
-        sql`j.value >= ${condition.from} AND j.value < ${condition.to}${within(condition.within)}`,
-      );
+      return hasKeyInSpan(condition, place);
     case 'ids':
       return sql`${raw(place.id)} IN (SELECT value FROM json_each(${JSON.stringify(condition.ids)}))`;
     case 'lastUpdated':
@@ -98,6 +95,38 @@ function hasKey(key: Key, place: Place): Sql {
   if (place.indexed === undefined) return hasKeyWhere(place, sql`j.value = ${key}`);
   const { rid, ord } = place.indexed;
   return sql`EXISTS (SELECT 1 FROM idx e WHERE e.k = ${key} AND e.ord = ${raw(ord)} AND e.rid = ${raw(rid)})`;
+}
+
+/**
+ * Many rows lack any key of the list that a span lies in: the text of the keys tells, at a fifth of the cost of taking
+ * it apart. `,"` occurs in the text only before a key, since a quote within one is escaped;
+ * after a key that ends in a comma, `,"` is followed by a comma or the end.
+ */
+function hasKeyInSpan(span: Extract<Condition, { kind: 'span' }>, place: Place): Sql {
+  const exact = hasKeyWhere(place, sql`j.value >= ${span.from} AND j.value < ${span.to}${within(span.within)}`);
+  const [start] = PLAIN_START.exec(sharedStart(span.from, span.to)) ?? [];
+  return start === undefined ? exact : sql`(${mayStart(start, place)} AND ${exact})`;
+}
+
+/** One of the row's keys starts with the prefix. */
+export function hasPrefix(prefix: Key, place: Place): Sql {
+  if (PLAIN_START.exec(prefix)?.[0] === prefix) return mayStart(prefix, place);
+  const { from, to } = prefixSpan(prefix);
+  return hasKeyWhere(place, sql`j.value >= ${from} AND j.value < ${to}`);
+}
+
+/** Text that stands in JSON as it is and cannot be taken for the end of a key before it. */
+const PLAIN_START = /^[\w@.|$-][\w@.|$ /-]*/;
+
+function mayStart(start: string, place: Place): Sql {
+  const keys = raw(place.keys);
+  return sql`(instr(${keys}, ${`,"${start}`}) > 0 OR instr(${keys}, ${`["${start}`}) = 1)`;
+}
+
+function sharedStart(a: string, b: string): string {
+  let length = 0;
+  while (length < a.length && length < b.length && a.charCodeAt(length) === b.charCodeAt(length)) length++;
+  return a.slice(0, length);
 }
 
 function hasKeyWhere(place: Place, where: Sql): Sql {

@@ -7,7 +7,7 @@ import type { Few, Part, Plan, Source, Walk } from '../planner.ts';
 import { COLLECT_LIMIT } from '../planner.ts';
 import type { Condition, Key, SortKey } from '../store.ts';
 import { StoreError, typeKey } from '../store.ts';
-import { holds, inRange, isKeysOnly, liveRow, within } from './conditions.ts';
+import { hasPrefix, holds, inRange, isKeysOnly, liveRow, within } from './conditions.ts';
 import type { Columns, Connection, Sql } from './sql.ts';
 import { joined, raw, sql } from './sql.ts';
 
@@ -162,10 +162,9 @@ function sortKeyStage(walk: Extract<Walk, { kind: 'keys' }>): Stage {
 }
 
 function withoutKeyStage(walk: Extract<Walk, { kind: 'keys' }>, type: string): Stage {
-  const { from, to } = prefixSpan(walk.prefix);
   const [direction, ahead] = walk.descending ? [raw('DESC'), raw('<')] : [raw('ASC'), raw('>')];
   return {
-    guard: sql`NOT EXISTS (SELECT 1 FROM json_each(r.keys) j WHERE j.value >= ${from} AND j.value < ${to})`,
+    guard: sql`NOT ${hasPrefix(walk.prefix, liveRow('r', type))}`,
     candidates(after, limit, offset) {
       const start = after === undefined ? raw('') : sql` AND rid ${ahead} ${after.tie}`;
       return sql`SELECT NULL AS value, rid FROM idx WHERE k = ${typeKey(type)}${start} ORDER BY rid ${direction} LIMIT ${limit} OFFSET ${offset}`;

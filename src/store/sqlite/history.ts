@@ -97,7 +97,7 @@ function candidatesOf(
   const to = query.until === undefined ? undefined : query.until + 1;
   const bounds = [
     inRange(raw('lu'), { ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) }),
-    ...(after === undefined ? [] : [sql`(lu, rid, v) < (${after.lu}, ${after.rid}, ${after.v})`]),
+    ...(after === undefined ? [] : [isOlder(table, after)]),
   ];
   const limit = stepSize(query, where);
   const newest = sql`SELECT lu, rid, v FROM ${raw(table)} ${scope(table, type, query.id)} AND ${joined(bounds, ' AND ')}
@@ -114,6 +114,11 @@ function candidatesOf(
 export function versionVisible(where: Condition, type: string): Sql {
   const past = { type, id: 'r.id', lu: 'h.lu', keys: 'h.keys' };
   return sql`(${holds(where, past)} AND ${holds(where, anyRow('r', type))})`;
+}
+
+/** A current row is the newest version of its row id, so it never comes after another version with the same place. */
+function isOlder(table: Table, { lu, rid, v }: VersionPlace): Sql {
+  return table === 'resource' ? sql`(lu, rid) < (${lu}, ${rid})` : sql`(lu, rid, v) < (${lu}, ${rid}, ${v})`;
 }
 
 function scope(table: Table, type: string, id: string | undefined): Sql {

@@ -49,7 +49,7 @@ const MMAP_BYTES = 1024 * 1024 * 1024;
 export function prepareFile(path: string): void {
   const db = new DatabaseSync(path, { timeout: BUSY_MS });
   try {
-    db.exec('PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;');
+    db.exec('PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;');
     db.exec('BEGIN IMMEDIATE');
     const found = schemaVersion(db);
     if (found > SCHEMA_VERSION) throw newerSchema(path, found);

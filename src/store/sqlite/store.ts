@@ -3,7 +3,7 @@
 import { simplify } from '../conditions.ts';
 import type { Position } from '../cursor.ts';
 import { badCursor, readCursor, searchCursor, searchPosition, writeCursor } from '../cursor.ts';
-import type { Plan } from '../planner.ts';
+import type { Plan, Probe } from '../planner.ts';
 import { orderOf, plan, planCount } from '../planner.ts';
 import type {
   Alias,
@@ -23,8 +23,9 @@ import type {
 } from '../store.ts';
 import { StoreError } from '../store.ts';
 import { anyRow, holds, liveRow } from './conditions.ts';
+import { createProbe } from './counts.ts';
 import type { Found, Shape, Stretch } from './find.ts';
-import { countSource, fewMatches, walkStep } from './find.ts';
+import { walkStep } from './find.ts';
 import { typesPresent, versionVisible } from './history.ts';
 import type { Answer, ReadJob, ReadResults } from './jobs.ts';
 import { unpackError } from './jobs.ts';
@@ -51,6 +52,7 @@ export class SqliteStore implements Store {
   readonly #connection: Connection;
   readonly #writer: Writer;
   readonly #reader: Thread;
+  readonly #probe: Probe;
   #isClosed = false;
 
   constructor(options: { path: string; connection: Connection; now: () => number }) {
@@ -58,6 +60,7 @@ export class SqliteStore implements Store {
     this.#connection = options.connection;
     this.#writer = new Writer(options.path, options.now);
     this.#reader = new Thread('reader-worker', options.path);
+    this.#probe = createProbe(() => this.#open());
     const send = this.#writer.send.bind(this.#writer);
     this.records = createRecords(options.connection, send, options.now);
     this.outbox = createOutbox(options.connection, send);
@@ -211,13 +214,6 @@ export class SqliteStore implements Store {
     this.#connection.close();
     await this.#writer.close();
   }
-
-  readonly #probe = {
-    count: (source: Parameters<typeof countSource>[1], type: string, cap: number): number =>
-      countSource(this.#open(), source, type, cap),
-    few: (found: Plan, options: Parameters<typeof fewMatches>[2]): ReturnType<typeof fewMatches> =>
-      fewMatches(this.#open(), found, options),
-  };
 
   #open(): Connection {
     if (this.#isClosed) throw new StoreError('unavailable', 'The store is closed');

@@ -1,0 +1,15 @@
+// Work on the entries of a Bundle, several at once but never all.
+
+/** Enough to fill a group commit, few enough to leave room for others. */
+const AT_ONCE = 32;
+
+/** `work` on each item, begun in order; the results in that order. Rejects with the first failure. */
+export async function inTurn<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = new Array(items.length);
+  const rest = items.entries();
+  const worker = async (): Promise<void> => {
+    for (const [at, item] of rest) results[at] = await work(item);
+  };
+  await Promise.all(Array.from({ length: Math.min(AT_ONCE, items.length) }, worker));
+  return results;
+}

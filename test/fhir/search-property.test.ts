@@ -1,0 +1,226 @@
+// Random resources, random searches: what the engine finds on each store is what a slow matcher finds that looks at the
+// resources themselves; the order asked for holds; pages joined together are the whole. CARELOOM_SEED repeats a run,
+// CARELOOM_PROPERTY_MS gives each store more time.
+import t from 'tap';
+import type { Clock } from '../../src/base/clock.ts';
+import { loadDefinitions } from '../../src/model/definitions.ts';
+import { baseUrl, engineOn, matchIds, nextLink, type Reply, type TestEngine } from '../support/engine.ts';
+import {
+  type MadeSearch,
+  madeIds,
+  madeTypes,
+  queryOf,
+  randomResource,
+  randomSearch,
+} from '../support/random-resources.ts';
+import { below, pick, type Random, seeded } from '../support/random-search.ts';
+import {
+  compareValues,
+  type SlowCriterion,
+  SlowSearch,
+  type SlowSortValue,
+  type StoredResource,
+} from '../support/slow-search.ts';
+import { onBothStores } from '../support/stores.ts';
+
+const TIME_ZONE = 'America/New_York';
+const CHANGES = 60;
+const SEARCHES = 100;
+/** After so many failures the rest would only repeat them. */
+const FAILURES_MAX = 5;
+
+const seed = Number(process.env.CARELOOM_SEED ?? Math.floor(Math.random() * 2 ** 31));
+const timeMs = Number(process.env.CARELOOM_PROPERTY_MS ?? 12_000);
+const definitions = loadDefinitions();
+
+interface SteppedClock extends Clock {
+  step(ms: number): void;
+}
+
+function steppedClock(): SteppedClock {
+  let now = Date.UTC(2024, 1, 28, 23, 0, 0);
+  let ids = 0;
+  const step = (ms: number): void => {
+    now += ms;
+  };
+  return { now: () => now, newId: () => `made-${++ids}`, step };
+}
+
+class Run {
+  searches = 0;
+  found = 0;
+  hits = 0;
+  readonly #tested: TestEngine;
+  readonly #slow: SlowSearch;
+  readonly #clock: SteppedClock;
+  readonly #random: Random;
+
+  constructor(tested: TestEngine, slow: SlowSearch, clock: SteppedClock, random: Random) {
+    this.#tested = tested;
+    this.#slow = slow;
+    this.#clock = clock;
+    this.#random = random;
+  }
+
+  /** Creates, updates or deletes a resource, or does several of these in one transaction. */
+  async change(): Promise<void> {
+    const random = this.#random;
+    this.#clock.step(pick(random, [1, 1, 1000, 60_000, 3_600_000]));
+    const type = pick(random, madeTypes);
+    const id = pick(random, madeIds);
+    if (random() < 0.2) {
+      accepted(await this.#tested.ask('DELETE', `${type}/${id}`));
+      this.#slow.delete(type, id);
+    } else if (random() < 0.8) {
+      const reply = accepted(await this.#tested.ask('PUT', `${type}/${id}`, randomResource(random, type, id)));
+      this.#slow.put(reply.json as StoredResource);
+    } else await this.#transaction(type);
+  }
+
+  async #transaction(type: string): Promise<void> {
+    const random = this.#random;
+    const ids = new Set(Array.from({ length: 1 + below(random, 4) }, () => pick(random, madeIds)));
+    const entry = [...ids].map((id) =>
+      random() < 0.3
+        ? { request: { method: 'DELETE', url: `${type}/${id}` } }
+        : { resource: randomResource(random, type, id), request: { method: 'PUT', url: `${type}/${id}` } },
+    );
+    accepted(await this.#tested.ask('POST', '', { resourceType: 'Bundle', type: 'transaction', entry }));
+    for (const id of ids) {
+      const reply = await this.#tested.ask('GET', `${type}/${id}`);
+      if (reply.status === 200) this.#slow.put(reply.json as StoredResource);
+      else this.#slow.delete(type, id);
+    }
+  }
+
+  /** One search by both; what is wrong with it in words, or undefined. */
+  async compare(): Promise<string | undefined> {
+    const made = randomSearch(this.#random, this.#slow, definitions);
+    const wrong = await this.#difference(made);
+    if (wrong === undefined) return undefined;
+    const smallest = await this.#shrunk(made);
+    return `${await this.#difference(smallest)}\nfirst seen with GET ${urlOf(made)}`;
+  }
+
+  /** The same search with every criterion, value and sort key left out that it fails without. */
+  async #shrunk(made: MadeSearch): Promise<MadeSearch> {
+    for (const smaller of smallerSearches(made)) {
+      if ((await this.#difference(smaller)) !== undefined) return this.#shrunk(smaller);
+    }
+    return made;
+  }
+
+  async #difference(made: MadeSearch): Promise<string | undefined> {
+    const url = urlOf(made);
+    const reply = await this.#tested.ask('GET', `${url}${url.includes('?') ? '&' : '?'}_count=500`);
+    if (reply.status !== 200) return `GET ${url} is ${reply.status}: ${reply.text.slice(0, 500)}`;
+    const ids = matchIds(reply);
+    const expected = this.#slow.search(made.type, made.criteria, this.#clock.now()).map(({ id }) => id);
+    this.searches++;
+    this.hits += ids.length;
+    if (ids.length > 0) this.found++;
+    const missed = expected.filter((id) => !ids.includes(id));
+    const wrong = ids.filter((id) => !expected.includes(id));
+    if (new Set(ids).size !== ids.length) return `GET ${url} finds one twice: ${ids.join(' ')}`;
+    if (missed.length + wrong.length > 0) {
+      const lines = [...missed, ...wrong].slice(0, 3).map((id) => {
+        const resource = this.#slow.resources.get(`${made.type}/${id}`);
+        return `${missed.includes(id) ? 'missed' : 'should not be found'}: ${JSON.stringify(resource)}`;
+      });
+      return `GET ${url} (now ${new Date(this.#clock.now()).toISOString()})\n${lines.join('\n')}`;
+    }
+    if (reply.json.total !== ids.length) return `GET ${url} finds ${ids.length} and says ${reply.json.total}`;
+    return this.#misorder(made, ids) ?? (await this.#pagesDiffer(url, ids));
+  }
+
+  /** Two neighbours that stand in the wrong order. */
+  #misorder(made: MadeSearch, ids: readonly string[]): string | undefined {
+    const resources = ids.map((id) => this.#slow.resources.get(`${made.type}/${id}`));
+    for (let at = 1; at < resources.length; at++) {
+      const [before, after] = [resources[at - 1], resources[at]];
+      if (before === undefined || after === undefined || this.#mayPrecede(made.sort, before, after)) continue;
+      return `GET ${urlOf(made)} puts ${before.id} before ${after.id}:\n${JSON.stringify(before)}\n${JSON.stringify(after)}`;
+    }
+    return undefined;
+  }
+
+  #mayPrecede(sort: MadeSearch['sort'], before: StoredResource, after: StoredResource): boolean {
+    for (const { code, descending } of sort) {
+      const [a, b]: SlowSortValue[] = [before, after].map((one) => this.#slow.sortValue(one, code, descending));
+      if (a === undefined || b === undefined) return true;
+      const order = compareValues(a, b);
+      if (order !== 0) return descending ? order > 0 : order < 0;
+      // Texts alike but for case and accents, or codes of several systems, may have an order of their own.
+      if (typeof a === 'string') return true;
+    }
+    return true;
+  }
+
+  async #pagesDiffer(url: string, ids: readonly string[]): Promise<string | undefined> {
+    if (ids.length < 2) return undefined;
+    const size = 1 + below(this.#random, ids.length);
+    const joined: string[] = [];
+    let next: string | undefined = `${url}${url.includes('?') ? '&' : '?'}_count=${size}`;
+    for (let pages = 0; next !== undefined && pages <= ids.length; pages++) {
+      const reply: Reply = await this.#tested.ask('GET', next);
+      if (reply.status !== 200) return `a page of ${url} is ${reply.status}: ${reply.text.slice(0, 300)}`;
+      joined.push(...matchIds(reply));
+      next = nextLink(reply);
+    }
+    if (joined.join(' ') === ids.join(' ')) return undefined;
+    return `GET ${url} in pages of ${size} gives ${joined.join(' ')}\nand in one page ${ids.join(' ')}`;
+  }
+}
+
+function accepted(reply: Reply): Reply {
+  if (reply.status < 300) return reply;
+  throw new Error(`the made-up resource was refused, ${reply.status}: ${reply.text.slice(0, 500)}`);
+}
+
+function urlOf({ type, criteria, sort }: MadeSearch): string {
+  const parts = criteria.map(queryOf);
+  if (sort.length > 0) parts.push(`_sort=${sort.map(({ code, descending }) => `${descending ? '-' : ''}${code}`)}`);
+  return parts.length === 0 ? type : `${type}?${parts.join('&')}`;
+}
+
+function* smallerSearches(made: MadeSearch): Generator<MadeSearch> {
+  const { criteria, sort } = made;
+  for (const at of sort.keys()) yield { ...made, sort: sort.toSpliced(at, 1) };
+  for (const [at, criterion] of criteria.entries()) {
+    yield { ...made, criteria: criteria.toSpliced(at, 1) };
+    for (const smaller of smallerCriteria(criterion)) yield { ...made, criteria: criteria.toSpliced(at, 1, smaller) };
+  }
+}
+
+function* smallerCriteria(criterion: SlowCriterion): Generator<SlowCriterion> {
+  if (criterion.kind !== 'parameter') {
+    for (const next of smallerCriteria(criterion.next)) yield { ...criterion, next };
+  } else if (criterion.values.length > 1) {
+    for (const at of criterion.values.keys()) yield { ...criterion, values: criterion.values.toSpliced(at, 1) };
+  }
+}
+
+await onBothStores(t, async (t, adapter) => {
+  const clock = steppedClock();
+  const { store, close } = await adapter.open(clock);
+  t.teardown(close);
+  const tested = await engineOn(store, { clock, timeZone: TIME_ZONE });
+  const slow = new SlowSearch({ definitions, baseUrl, timeZone: TIME_ZONE });
+  const run = new Run(tested, slow, clock, seeded(seed));
+
+  await t.test(`random searches find what the slow matcher finds (seed ${seed})`, async (t) => {
+    const end = performance.now() + timeMs;
+    let failures = 0;
+    do {
+      for (let left = CHANGES; left > 0; left--) await run.change();
+      for (let left = SEARCHES; left > 0 && failures < FAILURES_MAX; left--) {
+        const problem = await run.compare();
+        if (problem === undefined) continue;
+        failures++;
+        t.fail(problem);
+      }
+    } while (performance.now() < end && failures < FAILURES_MAX);
+    t.comment(`${run.searches} searches, ${run.hits} resources found, in ${run.found} searches something`);
+    t.ok(run.found > run.searches / 10, 'enough of the searches find something');
+  });
+});
