@@ -36,12 +36,12 @@ const { values: flags } = parseArgs({
   },
 });
 
-const PATIENTS = 200;
+const PATIENTS = flags.quick ? 100 : 200;
 const scale = Number(flags.scale ?? (flags.quick ? 1 : 10));
 const only = flags.only?.split(',');
 /** Rounds a side, and how long one takes: enough for a median, short enough that both sides meet the same machine. */
 const effort = flags.quick
-  ? { rounds: 3, ms: 150, starts: 1, warmMs: 250 }
+  ? { rounds: 2, ms: 120, starts: 1, warmMs: 120 }
   : { rounds: 7, ms: 250, starts: 3, warmMs: 400 };
 
 /** Where the stores of one kind are kept. */
@@ -127,13 +127,14 @@ async function mongoPlace(url: string): Promise<Place> {
 // ---- one store ----
 
 async function benchStore(place: Place): Promise<StoreResult> {
-  const rows: Compared[] = [];
-  const add = (row: Compared): void => {
-    rows.push(row);
-    tell(
-      `${place.name} ${row.operation}: ${row.value ?? ''}${row.ratios.map(({ value }) => digits(value)).join(' / ')}`,
-    );
+  // Searches are measured first, before writes change what is stored, and shown second.
+  const rows = { basics: [] as Compared[], searches: [] as Compared[], facts: [] as Compared[] };
+  const adder = (to: Compared[]) => (row: Compared) => {
+    to.push(row);
+    const shown = row.ratios.map(({ value }) => digits(value)).join(' / ');
+    tell(`${place.name} ${row.operation}: ${row.value ?? shown}`);
   };
+  const addFact = adder(rows.facts);
   tell(`${place.name}: filled ${PATIENTS} patients in ${seconds(await fill(place.url('one'), PATIENTS))}`);
   if (scale > 1) {
     const took = await fill(place.url('many'), PATIENTS * scale);
@@ -141,21 +142,21 @@ async function benchStore(place: Place): Promise<StoreResult> {
   }
   const biggest = scale > 1 ? 'many' : 'one';
   const resources = PATIENTS * RESOURCES_PER_PATIENT * Math.max(scale, 1);
-  add(plain('disk a resource', `${((await place.bytes(biggest)) / resources / 1024).toFixed(2)} KB`));
-  if (wants('start')) for (const row of await startAndIdle(place.url('one'))) add(row);
+  addFact(plain('disk a resource', `${((await place.bytes(biggest)) / resources / 1024).toFixed(2)} KB`));
+  if (wants('start')) for (const row of await startAndIdle(place.url('one'))) addFact(row);
 
   const server = await startServer(place.url('one'), flags.profile);
   const target = await Target.open(server, operations.CONNECTIONS);
   try {
-    await measureSearches(target, place, add);
-    await measureBasics(target, place, add);
+    await measureSearches(target, place, { add: adder(rows.searches), addFact });
+    await measureBasics(target, place, adder(rows.basics));
     const { rss, anonymous } = memoryMb(server.pid);
-    add({ ...plain('memory after the run', `${rss} MB`), note: `${anonymous} MB without mapped files` });
+    addFact({ ...plain('memory after the run', `${rss} MB`), note: `${anonymous} MB without mapped files` });
   } finally {
     target.close();
     await server.stop();
   }
-  return { store: place.name, rows };
+  return { store: place.name, rows: [...rows.basics, ...rows.searches, ...rows.facts] };
 }
 
 async function startAndIdle(store: string): Promise<Compared[]> {
@@ -230,9 +231,10 @@ async function compareRead(
     await constant.drive(operations.constant(), effort.warmMs * 2);
     const [ours = [], bares = [], gets = []] = await takeTurns(sides, effort.rounds);
     const aim: Aim = { atLeast: place.readAim };
+    const costs = `CPU ${digits(figures(ours).cpuMs / figures(bares).cpuMs)}x`;
     return [
-      ratioRow('read', `bare Fastify route, ${times(bares)}`, ours, bares, aim),
-      ratioRow('read', `raw gets, ${times(gets)}`, ours, gets),
+      { ...ratioRow('read', 'bare Fastify route', ours, bares, aim), note: `(bare ${times(bares)}, ${costs})` },
+      { ...ratioRow('read', 'raw gets', ours, gets), note: `(raw ${times(gets)})` },
     ];
   } finally {
     constant.close();
@@ -285,7 +287,11 @@ function times(rounds: Round[]): string {
 
 // ---- searches against themselves with a tenth of the data ----
 
-async function measureSearches(small: Target, place: Place, add: (row: Compared) => void): Promise<void> {
+async function measureSearches(
+  small: Target,
+  place: Place,
+  { add, addFact }: { add: (row: Compared) => void; addFact: (row: Compared) => void },
+): Promise<void> {
   const wanted = Object.entries(operations.searches).filter(([name]) => wants('search') || only?.includes(name));
   if (wanted.length === 0) return;
   const server = scale > 1 ? await startServer(place.url('many'), flags.profile) : undefined;
@@ -305,7 +311,7 @@ async function measureSearches(small: Target, place: Place, add: (row: Compared)
     if (server !== undefined) {
       const { rss, anonymous } = memoryMb(server.pid);
       const note = `${anonymous} MB without mapped files`;
-      add({ ...plain(`memory after searches at ${scale}x`, `${rss} MB`), note });
+      addFact({ ...plain(`memory after searches at ${scale}x`, `${rss} MB`), note });
     }
   } finally {
     large?.close();

@@ -65,6 +65,7 @@ async function killServers(t: Test, place: Place): Promise<void> {
   for (; round < rounds; round++) {
     if (round >= roundsMin && performance.now() - startedAt > budgetMs) break;
     const server = await startOn(place.url);
+    t.teardown(() => server.kill('SIGKILL'));
     await load.retry(server.url);
     await load.check(server.url, { all: false });
     if (round % 5 === 4) await verify(t, place);
@@ -111,6 +112,7 @@ async function killDatabase(t: Test, mongod: Mongod): Promise<void> {
   const random = seeded(seed);
   const load = new CrashLoad(random);
   const server = await startOn(url);
+  t.teardown(() => server.kill('SIGKILL'));
   const agent = new Agent({ keepAlive: true });
   const ask = (path: string, method = 'GET', body?: object) =>
     send(`${server.url}/${path}`, { method, agent, body, headers: {} });

@@ -5,7 +5,8 @@ import { openMongoStore } from '../../src/store/mongo/open.ts';
 import { openSqliteStore } from '../../src/store/sqlite/open.ts';
 import { createRows } from './rows.ts';
 
-const COMMITS_AT_ONCE = 12;
+/** So many that each SQLite transaction is a large one; MongoDB takes as many at a time as it does well with. */
+const COMMITS_AT_ONCE = 150;
 
 const [url = '', patients = '0'] = process.argv.slice(2);
 const store = url.startsWith('sqlite:')

@@ -60,9 +60,10 @@ async function run({ work, ms }: RawCommand): Promise<RawAnswer> {
   let count = 0;
   const lane = async () => {
     while (performance.now() - startedAt < ms) {
-      const done = work === 'get' ? raw.get() : raw.insert(nextGroup());
+      let done = work === 'get' ? raw.get() : raw.insert(nextGroup());
       // Waiting for what is there already would be a part of what is measured.
-      count += typeof done === 'number' ? done : await done;
+      if (typeof done !== 'number') done = await done;
+      count += done;
     }
   };
   await Promise.all(Array.from({ length: work === 'get' ? raw.gets : raw.inserts }, lane));

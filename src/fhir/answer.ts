@@ -20,12 +20,17 @@ export function versionHeaders({
   return { ETag: etag(version), 'Last-Modified': httpDate(lastUpdated) };
 }
 
-/** Name and version in `W/"3"`, `"3"` or `3`; undefined for a header that is absent. 400 for anything else. */
+/**
+ * The version in `W/"3"`, `"3"` or `3`; undefined for a header that is absent. 412 for an entity tag that no version here
+ * ever has, such as `W/"3a"`; 400 for anything else.
+ */
 export function versionInHeader(name: string, header: string | undefined): number | undefined {
   if (header === undefined) return undefined;
-  const match = /^\s*(?:W\/)?"?(\d{1,15})"?\s*$/.exec(header);
-  if (match === null) throw new FhirError('invalid', `${name} takes one version, as in W/"3".`);
-  return Number(match[1]);
+  const match = /^\s*(?:W\/)?"?([1-9]\d{0,14})"?\s*$/.exec(header);
+  if (match !== null) return Number(match[1]);
+  if (/^\s*(?:W\/)?"[^"]+"\s*$/.test(header))
+    throw new FhirError('precondition', `${name}: no version of this server has this entity tag; they are as W/"3".`);
+  throw new FhirError('invalid', `${name} takes one version, as in W/"3".`);
 }
 
 export interface Preferences {

@@ -75,8 +75,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     frameworkErrors: (_error, request, reply) => {
       // The router could not make sense of the address.
       if (isUnder(basePath, pathOf(request.raw))) answerFhir(request, reply);
-      else
-        reply.hijack().raw.writeHead(400, { 'Content-Type': 'text/plain; charset=utf-8' }).end('Malformed address\n');
+      else refusePlainly(request, reply, { status: 400, text: 'Malformed address\n' });
     },
   });
   addFhirRoutes(server, { route, budget });
@@ -86,7 +85,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   });
   server.setNotFoundHandler((request, reply) => {
     if (isUnder(basePath, pathOf(request.raw))) answerFhir(request, reply);
-    else void reply.code(404).type('text/plain; charset=utf-8').send(`Nothing here; the FHIR base is ${basePath}\n`);
+    else refusePlainly(request, reply, { status: 404, text: `Nothing here; the FHIR base is ${basePath}\n` });
   });
   server.setErrorHandler((error, request, reply) => {
     reply.hijack();
@@ -116,6 +115,15 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   function answerFhir(request: FastifyRequest, reply: FastifyReply): void {
     reply.hijack();
     route.handle(request.raw, reply.raw, undefined);
+  }
+
+  /** For an address that leads nowhere: it has no route, and so none of the pages' hooks either. */
+  function refusePlainly(request: FastifyRequest, reply: FastifyReply, told: { status: number; text: string }): void {
+    const id = requestId(request.raw, options.clock.newId);
+    const headers = { 'Content-Type': 'text/plain; charset=utf-8', 'X-Request-Id': id, 'Cache-Control': 'no-store' };
+    reply.hijack().raw.writeHead(told.status, headers).end(told.text);
+    metrics.observe('unknown', told.status, reply.elapsedTime);
+    options.log.request(id, 'unknown', told.status, reply.elapsedTime);
   }
 }
 

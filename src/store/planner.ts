@@ -312,10 +312,23 @@ async function chooseAmongLarge(
   const list = await smallestOf(type, lists, COLLECT_MAX, probe);
   if (list?.estimate !== undefined && list.estimate < COLLECT_MAX) return walkList(type, list, parts, sort);
   const set = await smallestOf(type, sets, COLLECT_MAX, probe);
-  if (set?.estimate !== undefined && set.estimate < COLLECT_MAX) return sortPlan(type, set, parts, [sort]);
+  if (set?.estimate !== undefined && set.estimate < COLLECT_MAX && !(await isCommon(type, set, parts, probe))) {
+    return sortPlan(type, set, parts, [sort]);
+  }
   return list === undefined
     ? walkPlan(type, walkOf(sort, parts, type), parts, [sort])
     : walkList(type, list, parts, sort);
+}
+
+/**
+ * Whether so many rows of the type lie in the only set that walking the type fills a page sooner than collecting the set:
+ * a page of 64 looks at 64 · all / set rows.
+ */
+async function isCommon(type: string, set: Candidate, parts: readonly Condition[], probe: Probe): Promise<boolean> {
+  const size = set.estimate ?? 0;
+  if (parts.length > 1 || set.covers.length === 0) return false;
+  const enough = Math.min(COLLECT_LIMIT, Math.floor((size * size) / 64));
+  return (await probe.count(WHOLE_TYPE.source, type, enough)) < enough;
 }
 
 function isMergeable(candidate: Candidate): boolean {

@@ -76,6 +76,11 @@ const conditions: Case = async (t, store) => {
     ['not or', not(or(key('a.tok1'), key('a.refAlpha/a1'))), 'a3 a4 a5'],
     ['not and', and(key('a.tok2'), not(and(key('a.tok1'), key('a.tok2')))), 'a3'],
     ['or of ands', or(and(key('a.tok1'), key('a.tok2')), and(key('a.tok2'), not(key('a.tok1')))), 'a2 a3'],
+    [
+      'many keys to check',
+      and(key('a.tok1'), or(...Array.from({ length: 9 }, (_, at) => key(`a.tok${at + 2}`)))),
+      'a2',
+    ],
     ['many keys', or(...Array.from({ length: 50 }, (_, at) => key(`a.tok${at}`))), 'a1 a2 a3'],
     ['refers', refers({ type: 'Beta', where: key('a.tok1') }), 'a3'],
     ['refers to any', refers({ type: 'Beta', where: all }), 'a3 a4'],
@@ -141,6 +146,11 @@ const unicode: Case = async (t, store) => {
   const contains = (text: string): Condition =>
     ({ ...span('a.str', 'a.sts'), within: { kind: 'contains', text } }) as Condition;
   t.same(await foundIds(store, search(contains('😀'))), ['u4']);
+  await commit(store, write('Beta', 'cut', { keys: ['a.strcut\ud83d', 'a.str"\\,"a.tok'] }));
+  const cut = key('a.strcut\ud83d');
+  t.same(await foundIds(store, search(cut, { type: 'Beta' })), ['cut'], 'half a character finds itself');
+  t.same(await foundIds(store, search(and(cut, key('a.str"\\,"a.tok')), { type: 'Beta' })), ['cut'], 'quotes');
+  t.same(await foundIds(store, search(and(cut, span('a.tok', 'a.tol')), { type: 'Beta' })), [], 'a key within a key');
   const pages = await paged(store, search(all, { order, limit: 2 }));
   t.same(
     pages.map((row) => row.id),

@@ -1,5 +1,5 @@
 // The SQLite store: the contract, and what only this adapter has.
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -13,8 +13,9 @@ import { fewMatches, sortedPage, walkStep } from '../../src/store/sqlite/find.ts
 import { openSqliteStore } from '../../src/store/sqlite/open.ts';
 import { openReader } from '../../src/store/sqlite/schema.ts';
 import { Connection } from '../../src/store/sqlite/sql.ts';
-import type { OpenStore } from '../contract/made-up.ts';
-import { commit, manualClock, write } from '../contract/made-up.ts';
+import { Thread } from '../../src/store/sqlite/thread.ts';
+import type { OpenStore, Test } from '../contract/made-up.ts';
+import { commit, manualClock, refused, write } from '../contract/made-up.ts';
 import { storeContract } from '../contract/store.ts';
 import { MemoryStore, sortValues } from '../support/memory-store.ts';
 import {
@@ -143,3 +144,22 @@ function rowsOfPlan(connection: Connection, chosen: Plan, options: { limit: numb
 function missing(id: string): never {
   throw new Error(`${id} was found, but is not there`);
 }
+
+await t.test('a thread that died is started again', async (test) => {
+  const folder = mkdtempSync(join(tmpdir(), 'careloom-sqlite-'));
+  const path = join(folder, 'test.db');
+  const thread = new Thread('reader-worker', path);
+  await refused(test as Test, thread.ask({ kind: 'stats' }), 'unavailable');
+  const store = await openSqliteStore({ path, clock: manualClock() });
+  test.same(await thread.ask({ kind: 'stats' }), { ok: [] });
+  await thread.close();
+  await store.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+await t.test('a file that cannot be opened is unavailable', async (test) => {
+  const folder = mkdtempSync(join(tmpdir(), 'careloom-sqlite-'));
+  writeFileSync(join(folder, 'text.db'), 'this is no database, but it is long enough to be taken for one'.repeat(20));
+  await refused(test as Test, openSqliteStore({ path: join(folder, 'text.db'), clock: manualClock() }), 'unavailable');
+  rmSync(folder, { recursive: true, force: true });
+});

@@ -261,23 +261,21 @@ class Gone extends Error {
   }
 }
 
-/** Tries until it works or the time is up. */
+/** Tries until it works or the time is up, each time with a new client: one that could not connect stays closed. */
 async function withAdmin(port: number, timeoutMs: number, work: (client: MongoClient) => Promise<void>): Promise<void> {
   const deadline = Date.now() + timeoutMs;
-  const client = new MongoClient(`mongodb://127.0.0.1:${port}/?directConnection=true`, {
-    serverSelectionTimeoutMS: 2_500,
-    connectTimeoutMS: 1_000,
-  });
-  try {
-    for (;;) {
-      try {
-        return await work(client);
-      } catch (error) {
-        if (error instanceof Gone || Date.now() > deadline) throw error;
-        await pause(25);
-      }
+  for (;;) {
+    const client = new MongoClient(`mongodb://127.0.0.1:${port}/?directConnection=true`, {
+      serverSelectionTimeoutMS: 2_500,
+      connectTimeoutMS: 1_000,
+    });
+    try {
+      return await work(client);
+    } catch (error) {
+      if (error instanceof Gone || Date.now() > deadline) throw error;
+      await pause(25);
+    } finally {
+      await client.close();
     }
-  } finally {
-    await client.close();
   }
 }

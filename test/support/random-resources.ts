@@ -48,7 +48,7 @@ const WORDS = [
   'José',
   'Jose\u0301',
   'Nguyễn',
-  'Σίσυφε',
+  'Ἀθηνᾶ',
   'Иванова',
   '山田',
   '山田 太郎',
@@ -94,6 +94,7 @@ const word = (random: Random): string => pick(random, WORDS);
 
 function coding(random: Random): object {
   return {
+    userSelected: true,
     ...maybe(random, 0.7, 'system', () => pick(random, SYSTEMS)),
     ...maybe(random, 0.9, 'code', () => pick(random, CODES)),
     ...maybe(random, 0.2, 'display', () => word(random)),
@@ -101,7 +102,7 @@ function coding(random: Random): object {
 }
 
 const concept = (random: Random): object => ({
-  ...maybe(random, 0.85, 'coding', () => some(random, 2, () => ({ ...coding(random), userSelected: true }))),
+  ...maybe(random, 0.85, 'coding', () => some(random, 2, () => coding(random))),
   text: word(random),
 });
 
@@ -141,10 +142,8 @@ const age = (random: Random): object => ({
 function range(random: Random): object {
   const low = below(random, 6) * 20;
   const unit = pick(random, UNITS);
-  return {
-    ...maybe(random, 0.8, 'low', () => ({ value: low, ...unit })),
-    ...maybe(random, 0.8, 'high', () => ({ value: low + below(random, 50), ...unit })),
-  };
+  const ends = { low: { value: low, ...unit }, high: { value: low + below(random, 50), ...unit } };
+  return pick(random, [ends, ends, { low: ends.low }, { high: ends.high }]);
 }
 
 /** Dates crowd around a few days, in several precisions, so that ranges touch, overlap and hold one another. */

@@ -2,6 +2,7 @@
 // are compared as the specification says, with no index keys. It shares only the accessors of search expressions with
 // the server. https://hl7.org/fhir/R4/search.html
 import { Temporal } from 'temporal-polyfill';
+import { limits } from '../../src/base/limits.ts';
 import type { Definitions, SearchParameter } from '../../src/model/definitions.ts';
 import { compileExpression, type TypedValue } from '../../src/model/search-accessors.ts';
 
@@ -207,6 +208,8 @@ export class SlowSearch {
     }
     if (asked.kind !== 'text') return false;
     if (stored.type === 'canonical') {
+      // A canonical does not tell a type.
+      if (modifier !== undefined) return false;
       const text = String(stored.value);
       return asked.text === text || asked.text === text.split('|')[0];
     }
@@ -229,7 +232,8 @@ export class SlowSearch {
       const { start, end } = value as { start?: string; end?: string };
       const from = start === undefined ? Number.NEGATIVE_INFINITY : this.#dateSpan(start).from;
       const to = end === undefined ? Number.POSITIVE_INFINITY : this.#dateSpan(end).to;
-      return { from, to };
+      // One that ends before it starts is no period; it is taken for the instant at which it starts.
+      return { from, to: Math.max(to, from + 1) };
     }
     if (type !== 'Timing') return undefined;
     const { event = [], repeat } = value as { event?: string[]; repeat?: { boundsPeriod?: object } };
@@ -325,17 +329,21 @@ function textsOf({ value }: TypedValue): string[] {
   return PARTS.flatMap((part) => (object[part] ?? []) as string | string[]);
 }
 
+const LIKE: Readonly<Record<string, string>> = { Ł: 'l', ł: 'l', ß: 'ss' };
+
 /** Letter by letter, so that no letter depends on what follows it. */
 const folded = (text: string): string =>
   [...text.normalize('NFKD').replace(/\p{M}/gu, '')]
-    .map((letter) => letter.toLowerCase())
+    .map((letter) => LIKE[letter] ?? letter.toLowerCase())
     .join('')
     .replace(/\s+/g, ' ')
     .trim();
 
 function stringFits(stored: string, asked: string, modifier: string | undefined): boolean {
   if (modifier === 'exact') return stored === asked;
-  return modifier === 'contains' ? folded(stored).includes(folded(asked)) : folded(stored).startsWith(folded(asked));
+  // The index keeps so much of each text.
+  const start = folded(stored).slice(0, limits.stringKeyCharsMax);
+  return modifier === 'contains' ? start.includes(folded(asked)) : start.startsWith(folded(asked));
 }
 
 // ---- tokens ----

@@ -4,8 +4,9 @@ import type { Definitions, SearchParameter } from '../../model/definitions.ts';
 
 /** The first of these date parameters that a type has. */
 const PREFERRED = [
-  'date',
+  // Before `date`, which for a MedicationRequest is each time that a dose is taken at.
   'authoredon',
+  'date',
   'authored-on',
   'authored',
   'occurrence',

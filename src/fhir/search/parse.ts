@@ -298,6 +298,9 @@ class SearchParser {
       const descending = text.startsWith('-');
       const code = descending ? text.slice(1) : text;
       const parameter = this.#parameter(this.request.types, code, `_sort=${value}`);
+      if (code === '_id') {
+        throw new FhirError('invalid', '_sort=_id: ids have no order; pages are stable without it, so leave it out.');
+      }
       return { parameter, descending };
     });
     if (sort.length > limits.sortKeysMax)

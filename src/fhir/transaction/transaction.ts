@@ -118,7 +118,7 @@ async function commitEntries(
     planned.push(await planEntry(entry, interaction, request, checks, caller, context));
   joinSameConditions(planned);
   refuseOverlap(planned);
-  await requireReads(planned, request, caller, context, perform);
+  await requireReads(planned, request, caller, perform);
   const identities = { ...entryIdentities(planned), conditional: NO_IDENTITIES };
   const conditional = await resolveConditional(planned, identities, checks, caller, context);
   const writes = new Map<number, Write>();
@@ -253,7 +253,6 @@ async function requireReads(
   planned: readonly Planned[],
   request: FhirRequest,
   caller: Caller,
-  context: EngineContext,
   perform: Perform,
 ): Promise<void> {
   const changes = new Map<string, 'written' | 'deleted'>();

@@ -125,9 +125,9 @@ export class Committer {
         else reject(outcome);
       }
     } catch (error) {
-      const isShared = error instanceof StoreError || members.length === 1;
+      const isShared = members.length === 1 || (error instanceof StoreError && error.kind === 'unavailable');
       if (isShared) for (const { reject } of members) reject(error);
-      // One of them cannot be written at all; alone, each hears of its own trouble only.
+      // One of them cannot be checked or written at all; alone, each hears of its own trouble only.
       else for (const member of members) await this.#run([member], before);
     }
   }

@@ -1,6 +1,6 @@
 // What MongoDB and its driver throw, in the words of the port; and the one loop that runs and repeats a transaction.
 import { setTimeout as pause } from 'node:timers/promises';
-import type { ClientSession, MongoClient } from 'mongodb';
+import type { ClientSession, MongoClient, TransactionOptions } from 'mongodb';
 import {
   MongoError,
   MongoNetworkError,
@@ -12,6 +12,7 @@ import {
   MongoWriteConcernError,
 } from 'mongodb';
 import { StoreError } from '../store.ts';
+import { endOrphans } from './orphans.ts';
 
 const MAX_TIME_EXPIRED = 50;
 const DUPLICATE_KEY = 11_000;
@@ -35,15 +36,37 @@ const CONNECTION_TROUBLE: ReadonlySet<string> = new Set([
   'MongoWaitQueueTimeoutError',
 ]);
 
+const SOCKET_CODES: ReadonlySet<unknown> = new Set([
+  'EPIPE',
+  'ECONNRESET',
+  'ECONNREFUSED',
+  'ECONNABORTED',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ERR_STREAM_DESTROYED',
+  'ERR_STREAM_WRITE_AFTER_END',
+  'ERR_STREAM_PREMATURE_CLOSE',
+]);
+
 /** Attempts of one transaction that meets the writes of other processes. */
 const ATTEMPTS_MAX = 40;
 const BACKOFF_MS = 4;
 const BACKOFF_MS_MAX = 250;
-const COMMIT_ATTEMPTS_MAX = 4;
+/** No new attempt after this: the client has given up by then. */
+const TRANSACT_MS_MAX = 30_000;
+const COMMIT_ATTEMPTS_MAX = 3;
+/** Waiting for a majority; longer than any flush takes on servers that work. */
+const COMMIT_MS_MAX = 10_000;
+/** Then it may be no living process that holds the row: 0.1 s have passed. */
+const ATTEMPTS_BEFORE_ORPHANS = 6;
 
 /** The StoreError that a driver's error stands for; anything else comes back as it is. */
 export function faultOf(wrapped: unknown): unknown {
   const error = innermost(wrapped);
+  if (isSocketError(error)) {
+    return new StoreError('unavailable', 'The database cannot be reached', { cause: error });
+  }
   if (error instanceof StoreError || !(error instanceof MongoError)) return error;
   const code = error instanceof MongoServerError ? error.code : undefined;
   if (code === MAX_TIME_EXPIRED || error instanceof MongoOperationTimeoutError || MEMORY_EXCEEDED.has(Number(code))) {
@@ -58,6 +81,16 @@ export function faultOf(wrapped: unknown): unknown {
 /** A bulk write wraps what went wrong on the way, without its class. */
 function innermost(error: unknown): unknown {
   return error instanceof MongoServerError && error.errorResponse instanceof MongoError ? error.errorResponse : error;
+}
+
+/** A socket that ends while it is written to comes through the driver as Node's own error (EPIPE and its like). */
+function isSocketError(error: unknown): boolean {
+  return error instanceof Error && !(error instanceof MongoError) && 'code' in error && SOCKET_CODES.has(error.code);
+}
+
+/** The driver labels most of these as repeatable, but not those that it meets while it takes a connection. */
+function isConnectionLost(error: unknown): boolean {
+  return error instanceof MongoNetworkError || isSocketError(error);
 }
 
 function isUnavailable(error: MongoError, code: number | string | undefined): boolean {
@@ -87,6 +120,13 @@ export function isDuplicateKey(error: unknown): boolean {
   return error instanceof MongoServerError && error.code === DUPLICATE_KEY;
 }
 
+const OPTIONS: TransactionOptions = {
+  readConcern: { level: 'snapshot' },
+  writeConcern: { w: 'majority', journal: true },
+  readPreference: 'primary',
+  maxCommitTimeMS: COMMIT_MS_MAX,
+};
+
 /**
  * Runs `work` in a transaction and commits it, durable on a majority. Met by a concurrent write, all of it starts again
  * on a new snapshot, so the loser of a race sees what the winner wrote; after too many attempts: 'unavailable'.
@@ -97,24 +137,25 @@ export async function transact<T>(
   work: (session: ClientSession, again: { attempt: number; isDuplicate: boolean }) => Promise<T>,
 ): Promise<T> {
   let isDuplicate = false;
+  const endsAt = performance.now() + TRANSACT_MS_MAX;
   for (let attempt = 1; ; attempt += 1) {
     const session = client.startSession();
     try {
-      session.startTransaction({ readConcern: { level: 'snapshot' }, writeConcern: { w: 'majority', journal: true } });
+      session.startTransaction(OPTIONS);
       const result = await work(session, { attempt, isDuplicate });
       await commitTransaction(session);
       return result;
     } catch (error) {
       await abort(session);
-      const isLastDuplicate = isDuplicateKey(error) && attempt >= ATTEMPTS_MAX;
       if (isDuplicateKey(error)) isDuplicate = true;
       else if (!isTransient(error)) throw faultOf(error);
-      if (isLastDuplicate || attempt >= ATTEMPTS_MAX) {
+      if (attempt >= ATTEMPTS_MAX || performance.now() > endsAt) {
         throw new StoreError('unavailable', 'Too many writes meet here; try again', { cause: error });
       }
     } finally {
       await session.endSession();
     }
+    if (attempt % ATTEMPTS_BEFORE_ORPHANS === 0) await endOrphans(client);
     // Full jitter, so that losers do not meet again; a duplicate key is looked up at once.
     if (!isDuplicate || attempt > 1) {
       await pause(Math.random() * Math.min(BACKOFF_MS_MAX, BACKOFF_MS * 2 ** Math.min(attempt, 8)));
@@ -127,7 +168,7 @@ export class Again extends Error {}
 
 function isTransient(wrapped: unknown): boolean {
   const error = innermost(wrapped);
-  if (error instanceof Again) return true;
+  if (error instanceof Again || isConnectionLost(error)) return true;
   if (!(error instanceof MongoError) || error instanceof MongoServerSelectionError) return false;
   return error.hasErrorLabel('TransientTransactionError');
 }
@@ -139,8 +180,12 @@ async function commitTransaction(session: ClientSession): Promise<void> {
       return await session.commitTransaction();
     } catch (error) {
       const isUnknown = error instanceof MongoError && error.hasErrorLabel('UnknownTransactionCommitResult');
-      const isHopeless = error instanceof MongoServerSelectionError || attempt >= COMMIT_ATTEMPTS_MAX;
-      if (!isUnknown || isHopeless) throw error;
+      if (!isUnknown && !isConnectionLost(error)) throw error;
+      if (attempt >= COMMIT_ATTEMPTS_MAX || error instanceof MongoServerSelectionError) {
+        throw new StoreError('unavailable', 'The database did not answer; the commit may have happened', {
+          cause: error,
+        });
+      }
     }
   }
 }

@@ -3,7 +3,7 @@
 import { prefixSpan } from '../conditions.ts';
 import type { Condition, Key, Within } from '../store.ts';
 import type { Sql } from './sql.ts';
-import { joined, raw, sql } from './sql.ts';
+import { joined, keysText, raw, sql } from './sql.ts';
 
 /** Where the columns of the row in question are found. Without `rid` and `ord` the row is in no index: see its keys. */
 export interface Place {
@@ -35,6 +35,7 @@ export function holds(condition: Condition, place: Place): Sql {
 
 /** Whether the condition can be decided from the index alone. */
 export function isKeysOnly(condition: Condition): boolean {
+  if (condition.kind === 'or' && condition.of.length > PROBES_MAX) return false;
   if (condition.kind === 'and' || condition.kind === 'or') return condition.of.every(isKeysOnly);
   if (condition.kind === 'not') return isKeysOnly(condition.of);
   return condition.kind === 'key' || condition.kind === 'all';
@@ -141,7 +142,7 @@ function anyOf(parts: readonly Condition[], place: Place, depth: number): Sql {
       ' OR ',
     )})`;
   const others = parts.filter((part) => part.kind !== 'key').map((part) => holdsAt(part, place, depth));
-  const inList = hasKeyWhere(place, sql`j.value IN (SELECT value FROM json_each(${JSON.stringify(keys)}))`);
+  const inList = hasKeyWhere(place, sql`j.value IN (SELECT value FROM json_each(${keysText(keys)}))`);
   return sql`(${joined([inList, ...others], ' OR ')})`;
 }
 

@@ -9,7 +9,7 @@ import type { Condition, Key, SortKey } from '../store.ts';
 import { StoreError, typeKey } from '../store.ts';
 import { hasPrefix, holds, inRange, isKeysOnly, liveRow, within } from './conditions.ts';
 import type { Columns, Connection, Sql } from './sql.ts';
-import { joined, raw, sql } from './sql.ts';
+import { joined, keysText, raw, sql } from './sql.ts';
 
 export type WalkPlan = Extract<Plan, { kind: 'walk' }>;
 export type SortPlan = Extract<Plan, { kind: 'sort' }>;
@@ -286,7 +286,7 @@ function listsOf(source: Source, type: string): readonly Sql[] {
 
 function listsOfKeys(keys: readonly Key[]): readonly Sql[] {
   if (keys.length < 2) return keys.map((key) => sql`SELECT rid FROM idx WHERE k = ${key}`);
-  return [sql`SELECT i.rid FROM json_each(${JSON.stringify(keys)}) j CROSS JOIN idx i ON i.k = j.value`];
+  return [sql`SELECT i.rid FROM json_each(${keysText(keys)}) j CROSS JOIN idx i ON i.k = j.value`];
 }
 
 function listOfSpan(part: Exclude<Part, { key: Key }>): Sql {

@@ -9,8 +9,8 @@ import { Connection } from './sql.ts';
 import { SqliteStore } from './store.ts';
 
 /**
- * `path` is the file, in a folder that is made when missing; beside it SQLite keeps its log. Throws StoreError('newer-schema') when a newer careloom wrote it,
- * 'unavailable' when it cannot be opened.
+ * `path` is the file, in a folder that is made when missing; beside it SQLite keeps its log.
+ * Throws StoreError('newer-schema') when a newer careloom wrote it, 'unavailable' when it cannot be opened.
  */
 export async function openSqliteStore({ path, clock }: { path: string; clock: Clock }): Promise<Store> {
   try {

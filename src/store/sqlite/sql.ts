@@ -1,6 +1,8 @@
 // SQL as fragments with bound values, and prepared statements by their text. Values never become SQL text, so the text
 // of a query depends on its shape alone and few statements serve all searches.
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite';
+import type { Key } from '../store.ts';
+import { StoreError } from '../store.ts';
 
 export interface Sql {
   readonly text: string;
@@ -37,6 +39,24 @@ function isFragment(part: Sql | SQLInputValue): part is Sql {
   return typeof part === 'object' && part !== null && 'text' in part;
 }
 
+/**
+ * Keys as the column holds them and as a list of them is bound. Half a surrogate pair, as cutting a text may leave it, becomes U+FFFD, which is what
+ * binding the same text in a search makes of it.
+ */
+export function keysText(keys: readonly Key[]): string {
+  const text = JSON.stringify(keys);
+  return text.includes('\\ud') ? JSON.stringify(keys.map((key) => key.toWellFormed())) : text;
+}
+
+/** SQLite's codes for what may be otherwise later: busy, locked, no memory, I/O, damage, full, cannot open, no database. */
+const TRANSIENT: ReadonlySet<unknown> = new Set([5, 6, 7, 10, 11, 13, 14, 26]);
+
+/** StoreError('unavailable') for what the file or the system did; a mistake of the program stays what it is. */
+export function readable(error: unknown): unknown {
+  const isTransient = error instanceof Error && 'errcode' in error && TRANSIENT.has(Number(error.errcode) & 0xff);
+  return isTransient ? new StoreError('unavailable', `SQLite: ${error.message}`, { cause: error }) : error;
+}
+
 const STATEMENTS_MAX = 500;
 
 /** A connection with its prepared statements; the least recently used one is dropped when there are too many. */
@@ -50,12 +70,20 @@ export class Connection {
 
   /** All rows, each an array of its columns. */
   all(query: Sql): Columns[] {
-    // Statements return arrays, which the type of `all` does not know.
-    return this.statement(query.text).all(...query.values) as unknown as Columns[];
+    try {
+      // Statements return arrays, which the type of `all` does not know.
+      return this.statement(query.text).all(...query.values) as unknown as Columns[];
+    } catch (error) {
+      throw readable(error);
+    }
   }
 
   get(query: Sql): Columns | undefined {
-    return this.statement(query.text).get(...query.values) as unknown as Columns | undefined;
+    try {
+      return this.statement(query.text).get(...query.values) as unknown as Columns | undefined;
+    } catch (error) {
+      throw readable(error);
+    }
   }
 
   /** The number in the only column of the only row. */

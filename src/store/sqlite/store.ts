@@ -32,7 +32,7 @@ import { unpackError } from './jobs.ts';
 import { runRead } from './read.ts';
 import { createOutbox, createRecords } from './records.ts';
 import type { Columns, Connection } from './sql.ts';
-import { raw, sql } from './sql.ts';
+import { keysText, raw, sql } from './sql.ts';
 import { Thread } from './thread.ts';
 import { verifyStore } from './verify.ts';
 import { Writer } from './writer.ts';
@@ -189,7 +189,7 @@ export class SqliteStore implements Store {
       id,
       version,
       ord,
-      keys: JSON.stringify(keys),
+      keys: keysText(keys),
     }));
     return this.#writer.send({ kind: 'reindex', rows: packed });
   }

@@ -34,6 +34,8 @@ export class Thread {
     const worker = this.#worker;
     if (worker === undefined) return;
     await this.ask('close').catch(() => undefined);
+    // Its last answer let go of it; the end is waited for all the same.
+    worker.ref();
     await worker.terminate();
   }
 

@@ -5,6 +5,7 @@ import type { Commit, Written } from '../store.ts';
 import { StoreError } from '../store.ts';
 import type { Answer, WriteBatch, WriteJob, WriteResult } from './jobs.ts';
 import { unpackError } from './jobs.ts';
+import { keysText } from './sql.ts';
 import { Thread } from './thread.ts';
 
 interface Queued {
@@ -17,8 +18,8 @@ interface Queued {
 /** Jobs and bytes that go to disk together: the transaction's memory, and how long the first of them waits. */
 const BATCH_JOBS_MAX = 512;
 const BATCH_BYTES_MAX = 32 * 1024 * 1024;
-/** While the writer waits for the disk, one batch stands ready behind it. */
-const BATCHES_AT_ONCE = 1;
+/** One batch stands ready while the writer has another: both threads work when all clients wait for answers. */
+const BATCHES_AT_ONCE = 2;
 
 export class Writer {
   readonly #thread: Thread;
@@ -47,7 +48,7 @@ export class Writer {
         body: packed,
         stampAt,
         ord,
-        keys: JSON.stringify(keys),
+        keys: keysText(keys),
         ...(expect === undefined ? {} : { expect }),
       };
     });
