@@ -156,12 +156,14 @@ t.test('strings: keys of different texts differ, also beyond the length that a k
   );
 });
 
-t.test('tokens: the span of a code holds that code under every system, in any case, and no longer code', async (t) => {
+t.test('tokens: one key for a code in any case and its system, one for the code under any system', async (t) => {
   const code = fc.array(fc.constantFrom(...'abAB|-1é😀'), { minLength: 1, maxLength: 4 }).map((all) => all.join(''));
   const system = fc.constantFrom('', 'http://a', 'http://b', undefined);
-  const property = fc.property(code, system, code, (stored, of, asked) => {
-    const found = inSpan(keys.token(PREFIX, stored, of), spans.tokenCode(PREFIX, asked));
-    assert.equal(found, stored.toLowerCase() === asked.toLowerCase());
+  const property = fc.property(code, system, code, system, (one, of, other, from) => {
+    const isSame = one.toLowerCase() === other.toLowerCase();
+    assert.equal(keys.token(PREFIX, one, of) === keys.token(PREFIX, other, from), isSame && of === from);
+    assert.equal(keys.anySystem(PREFIX, one) === keys.anySystem(PREFIX, other), isSame);
+    assert.notEqual(keys.anySystem(PREFIX, one), keys.token(PREFIX, other, from));
   });
   t.doesNotThrow(() => fc.assert(property, { numRuns: 5_000 }));
 });

@@ -88,7 +88,9 @@ export function parseSearch(types: readonly string[], query: string, context: Se
   }
   const parser = new SearchParser(types, context);
   const understood: [string, string][] = [];
-  for (const [name, value] of pairs) {
+  // Which types are searched decides what the other parameters mean, wherever `_type` stands.
+  const typesFirst = [...pairs.filter(([name]) => name === '_type'), ...pairs.filter(([name]) => name !== '_type')];
+  for (const [name, value] of typesFirst) {
     try {
       parser.add(name, value);
       understood.push([name, value]);
@@ -158,7 +160,7 @@ class SearchParser {
   }
 
   #narrowTypes(value: string): void {
-    const types = splitUnescaped(value, ',');
+    const types = [...new Set(splitUnescaped(value, ','))];
     const allowed = this.request.types;
     for (const type of types) {
       if (!this.#definitions.isResourceType(type)) throw unknownType(type, this.#definitions);
@@ -190,11 +192,14 @@ class SearchParser {
     if (parameter.code === '_id' || parameter.code === '_lastUpdated')
       known.splice(0, known.length, ...(parameter.code === '_id' ? ['not'] : []));
     if (modifier === undefined || known.includes(modifier)) return;
-    if (parameter.type === 'reference' && this.#definitions.isResourceType(modifier)) return;
+    if (parameter.type === 'reference' && this.#definitions.isResourceType(modifier)) {
+      this.#checkTarget(parameter, modifier, name);
+      return;
+    }
     const types = parameter.type === 'reference' ? [...known, 'a resource type'] : known;
     throw new FhirError(
       'invalid',
-      `":${modifier}" in "${name}" is not a modifier of a ${parameter.type} parameter; accepted: ${listed(types)}.`,
+      `":${printable(modifier)}" in "${printable(name)}" is not a modifier of a ${parameter.type} parameter; accepted: ${listed(types)}.`,
     );
   }
 
@@ -250,6 +255,7 @@ class SearchParser {
     const [code = '', target] = splitModifier(head);
     const parameter = this.#reference(types, code, name);
     if (target !== undefined && !this.#definitions.isResourceType(target)) throw unknownType(target, this.#definitions);
+    if (target !== undefined) this.#checkTarget(parameter, target, name);
     const targets = target === undefined ? this.#targets(parameter) : [target];
     const next: { type: string; criterion: Criterion }[] = [];
     let problem: FhirError | undefined;
@@ -264,6 +270,14 @@ class SearchParser {
     // Of "subject.name" only the targets that have a name can be meant; if none has it, say what the first one lacks.
     if (next.length === 0) throw problem ?? new FhirError('invalid', `"${printable(name)}" leads to no resource type.`);
     return { kind: 'chain', parameter, next };
+  }
+
+  #checkTarget(parameter: SearchParameter, target: string, name: string): void {
+    if (this.#targets(parameter).includes(target)) return;
+    throw new FhirError(
+      'invalid',
+      `"${parameter.code}" in "${printable(name)}" does not refer to ${target}, but to ${listed(this.#targets(parameter))}.`,
+    );
   }
 
   #targets(parameter: SearchParameter): readonly string[] {

@@ -283,12 +283,13 @@ async function resolveConditional(
   context: EngineContext,
 ): Promise<Identities> {
   const conditional = new Map<string, string>();
+  const pendingWrites = pendingByType(planned, identities, context);
   for (const { entry, target, found } of planned) {
     if (target === undefined || found || entry.bytes.length === 0) continue;
     for (const reference of conditionalReferences(entry.bytes)) {
       if (conditional.has(reference)) continue;
       try {
-        conditional.set(reference, await resolveReference(reference, planned, identities, checks, caller, context));
+        conditional.set(reference, await resolveReference(reference, pendingWrites, checks, caller, context));
       } catch (error) {
         throw entryError(entry.at, error);
       }
@@ -297,10 +298,27 @@ async function resolveConditional(
   return conditional;
 }
 
-async function resolveReference(
-  reference: string,
+/** What the transaction itself writes of a type, made when first asked for: few references are conditional. */
+function pendingByType(
   planned: readonly Planned[],
   identities: FinalIdentities,
+  context: EngineContext,
+): (type: string) => readonly Write[] {
+  const known = new Map<string, readonly Write[]>();
+  return (type) => {
+    let writes = known.get(type);
+    if (writes === undefined) {
+      const touched = planned.filter(({ target }) => target?.type === type);
+      writes = touched.map((one) => entryWrite(one, identities, context)).filter((write) => write !== undefined);
+      known.set(type, writes);
+    }
+    return writes;
+  };
+}
+
+async function resolveReference(
+  reference: string,
+  pendingWrites: (type: string) => readonly Write[],
   checks: Check[],
   caller: Caller,
   context: EngineContext,
@@ -312,22 +330,20 @@ async function resolveReference(
       `A conditional reference begins with a resource type, and "${type.slice(0, 40)}" is none.`,
     );
   const where = conditionOf(type, query, context);
-  const touched = planned.filter(({ target, found }) => target?.type === type && !found);
-  const untouched: Condition = { kind: 'not', of: { kind: 'ids', ids: touched.map(({ target }) => target?.id ?? '') } };
+  const pending = pendingWrites(type);
+  const untouched: Condition = { kind: 'not', of: { kind: 'ids', ids: pending.map(({ id }) => id) } };
   const stored = await matches(
     type,
-    touched.length === 0 ? where : { kind: 'and', of: [where, untouched] },
+    pending.length === 0 ? where : { kind: 'and', of: [where, untouched] },
     caller,
     context,
   );
   checks.push(stored.check);
   const now = context.clock.now();
-  const own = touched.flatMap((one) => {
-    const write = entryWrite(one, identities, context);
-    if (write === undefined || write.body === null) return [];
-    // A chain leads out of the resource; through what is not stored yet it leads nowhere.
-    return matchesKeys({ ...write, lastUpdated: now }, where, () => false) ? [write.id] : [];
-  });
+  // A chain leads out of the resource; through what is not stored yet it leads nowhere.
+  const own = pending
+    .filter((write) => write.body !== null && matchesKeys({ ...write, lastUpdated: now }, where, () => false))
+    .map((write) => write.id);
   const [id, ...more] = [...stored.ids, ...own];
   if (more.length > 0) throw severalMatch(type);
   if (id === undefined)

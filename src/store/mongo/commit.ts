@@ -221,9 +221,13 @@ async function write(on: Collections, stage: Stage, session: ClientSession): Pro
 /**
  * Snapshot reads do not stop phantoms: two commits may each find nothing and each insert. So each writes to a lock per
  * key that its checks ask for; two checks that share a key then conflict, and the second sees the first one's insert.
+ * A check that found something needs none: who changes that meets it in the document itself, and commits that refer to
+ * the same practitioner by a condition do not wait for each other.
  */
 async function lock(on: Collections, checks: readonly Check[], session: ClientSession): Promise<void> {
-  const keys = checks.flatMap((check) => {
+  const absent = checks.filter(({ ids }) => ids.length === 0);
+  if (absent.length === 0) return;
+  const keys = absent.flatMap((check) => {
     const own = equalKeys(check.where).filter((key) => key !== typeKey(check.type));
     return own.length > 0 ? own : [typeKey(check.type)];
   });

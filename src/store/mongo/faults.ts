@@ -168,6 +168,9 @@ export class Again extends Error {}
 
 function isTransient(wrapped: unknown): boolean {
   const error = innermost(wrapped);
+  if (error instanceof Unanswered) return false;
+  // A query of the transaction that has been put in the port's words already.
+  if (error instanceof StoreError) return error.kind === 'unavailable' && isTransient(error.cause);
   if (error instanceof Again || isConnectionLost(error)) return true;
   if (!(error instanceof MongoError) || error instanceof MongoServerSelectionError) return false;
   return error.hasErrorLabel('TransientTransactionError');
@@ -182,13 +185,16 @@ async function commitTransaction(session: ClientSession): Promise<void> {
       const isUnknown = error instanceof MongoError && error.hasErrorLabel('UnknownTransactionCommitResult');
       if (!isUnknown && !isConnectionLost(error)) throw error;
       if (attempt >= COMMIT_ATTEMPTS_MAX || error instanceof MongoServerSelectionError) {
-        throw new StoreError('unavailable', 'The database did not answer; the commit may have happened', {
+        throw new Unanswered('unavailable', 'The database did not answer; the commit may have happened', {
           cause: error,
         });
       }
     }
   }
 }
+
+/** Never followed by another attempt: what was asked for may have been done. */
+class Unanswered extends StoreError {}
 
 async function abort(session: ClientSession): Promise<void> {
   try {
