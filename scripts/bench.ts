@@ -1,7 +1,9 @@
 // Measures careloom beside what it stands on, in one run: a bare Fastify route, the database's own client, and itself
 // with a tenth of the data. Prints a Markdown table; ratios travel between machines, the rest does not.
 //   node scripts/bench.ts [--store sqlite|mongo|both] [--scale 1|10] [--quick] [--only read,search,…] [--json FILE]
-//                         [--profile DIR]     leaves CPU profiles of the measured server there
+//                         [--profile DIR]
+//   --only takes read, create, update, transaction, search, start, and the names of searches as the table shows them;
+//   --profile leaves CPU profiles of the measured servers in a folder, to be opened in a browser's developer tools.
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -80,7 +82,7 @@ function heading(): string {
   const data = (PATIENTS * RESOURCES_PER_PATIENT).toLocaleString('en');
   return (
     `${operations.CONNECTIONS} connections, ${data}${sizes} resources, Node ${process.version}, ` +
-    `${cpus().length} cores shared by server, driver and database. Ratios are medians over neighbouring rounds of one run; bold misses its aim.`
+    `${cpus().length} cores shared by server, driver and database. CPU is that of careloom's process. Ratios are medians over neighbouring rounds of one run; bold misses its aim.`
   );
 }
 
@@ -136,12 +138,13 @@ async function benchStore(place: Place): Promise<StoreResult> {
   };
   const addFact = adder(rows.facts);
   tell(`${place.name}: filled ${PATIENTS} patients in ${seconds(await fill(place.url('one'), PATIENTS))}`);
-  if (scale > 1) {
+  const isGrown = scale > 1 && wantedSearches().length > 0;
+  if (isGrown) {
     const took = await fill(place.url('many'), PATIENTS * scale);
     tell(`${place.name}: filled ${PATIENTS * scale} patients in ${seconds(took)}`);
   }
-  const biggest = scale > 1 ? 'many' : 'one';
-  const resources = PATIENTS * RESOURCES_PER_PATIENT * Math.max(scale, 1);
+  const biggest = isGrown ? 'many' : 'one';
+  const resources = PATIENTS * RESOURCES_PER_PATIENT * (isGrown ? scale : 1);
   addFact(plain('disk a resource', `${((await place.bytes(biggest)) / resources / 1024).toFixed(2)} KB`));
   if (wants('start')) for (const row of await startAndIdle(place.url('one'))) addFact(row);
 
@@ -292,7 +295,7 @@ async function measureSearches(
   place: Place,
   { add, addFact }: { add: (row: Compared) => void; addFact: (row: Compared) => void },
 ): Promise<void> {
-  const wanted = Object.entries(operations.searches).filter(([name]) => wants('search') || only?.includes(name));
+  const wanted = wantedSearches();
   if (wanted.length === 0) return;
   const server = scale > 1 ? await startServer(place.url('many'), flags.profile) : undefined;
   const large = server === undefined ? undefined : await Target.open(server, operations.CONNECTIONS);
@@ -374,6 +377,10 @@ async function storedIn(target: Target, patients: number): Promise<operations.St
 }
 
 // ---- small things ----
+
+function wantedSearches() {
+  return Object.entries(operations.searches).filter(([name]) => wants('search') || wants(name));
+}
 
 function wants(operation: string): boolean {
   return only === undefined || only.includes(operation);

@@ -8,7 +8,10 @@ import { StoreError } from './store.ts';
 
 export type SortValue = number | string | null;
 
-/** One value per sort key (a key or null for `keys`), then the tie-break: a number (row id) or a string. */
+/** Stands for "no such key" where keys ascend: above every key, as null is below every key where they descend. */
+export const NO_KEY_ASCENDING = '\u{10ffff}';
+
+/** One value per sort key (a key, or what stands for none), then the tie-break: a number (row id) or a string. */
 export interface Position {
   values: readonly SortValue[];
   tie: number | string;
@@ -64,7 +67,8 @@ function isSortValue(value: unknown): value is SortValue {
 
 function isValueOf(sort: SortKey, value: SortValue | undefined): boolean {
   if (sort.by !== 'keys') return Number.isSafeInteger(value);
-  return value === null || (typeof value === 'string' && inSpan(value, prefixSpan(sort.prefix)));
+  if (value === (sort.descending ? null : NO_KEY_ASCENDING)) return true;
+  return typeof value === 'string' && inSpan(value, prefixSpan(sort.prefix));
 }
 
 function aboutSearch(type: string, order: readonly SortKey[]): string {

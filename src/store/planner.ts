@@ -20,7 +20,7 @@ export type Source =
 /**
  * A list to walk that already has the order asked for. `ord`: the merged lists of the keys, by clinical date.
  * `lastUpdated`: the type by lastUpdated, from ≤ lu < to. `keys`: the keys with the prefix; a row counts at its lowest
- * (ascending) or highest (descending) key alone; rows without any come first (ascending) or last (descending).
+ * (ascending) or highest (descending) key alone; rows without any come last.
  */
 export type Walk =
   | { kind: 'ord'; keys: readonly Key[]; descending: boolean }

@@ -65,8 +65,9 @@ export interface Filter {
 
 /**
  * Sort keys, most significant first; no entry means `ord` descending. `keys` sorts by the lowest (ascending) or highest
- * (descending) key in the list with that prefix; a resource without one sorts as the lowest of all. Ties are broken by
- * an order of the store's own that does not change while a resource exists.
+ * (descending) key in the list with that prefix; a resource without one comes last either way, so that a page of a whole
+ * type never has to look for those that lack something. Ties are broken by an order of the store's own that does not
+ * change while a resource exists.
  */
 export type SortKey =
   | { by: 'ord' | 'lastUpdated'; descending: boolean }

@@ -216,9 +216,9 @@ export async function randomWrite(random: Random, ask: Ask): Promise<Reply> {
   const type = pick(random, [sent, sent, pick(random, types)]);
   const text = random() < 0.1 ? broken(random, JSON.stringify(resource)) : JSON.stringify(resource);
   const how = random();
-  if (how < 0.3) return ask(`/fhir/${encodeURIComponent(type)}`, { method: 'POST', body: text });
+  if (how < 0.3) return ask(`/fhir/${segment(type)}`, { method: 'POST', body: text });
   if (how < 0.8)
-    return ask(`/fhir/${encodeURIComponent(type)}/${encodeURIComponent(String(resource.id))}`, {
+    return ask(`/fhir/${segment(type)}/${segment(resource.id)}`, {
       method: 'PUT',
       body: text,
     });
@@ -227,6 +227,11 @@ export async function randomWrite(random: Random, ask: Ask): Promise<Reply> {
     method: 'POST',
     body: `{"resourceType":"Bundle","type":"${pick(random, ['batch', 'transaction'])}","entry":[${entry},${entry}]}`,
   });
+}
+
+/** A segment of a path; half a surrogate pair cannot be escaped. */
+function segment(value: unknown): string {
+  return encodeURIComponent(String(value).toWellFormed());
 }
 
 function broken(random: Random, text: string): string {

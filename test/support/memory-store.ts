@@ -1,5 +1,6 @@
 // What a search must find, decided slowly: every row is looked at, with no index, planner or shortcut. Property tests
 // compare the stores with it.
+import { NO_KEY_ASCENDING } from '../../src/store/cursor.ts';
 import { compareKeys, matchesKeys } from '../../src/store/match.ts';
 import type { Alias, Condition, Filter, Key, SortKey } from '../../src/store/store.ts';
 
@@ -62,7 +63,7 @@ export function sortValues(order: readonly SortKey[], row: MemoryRow): SortValue
     if (sort.by !== 'keys') return sort.by === 'ord' ? row.ord : row.lastUpdated;
     const { prefix } = sort;
     const keys = row.keys.filter((key) => key.startsWith(prefix)).sort(compareKeys);
-    return (sort.descending ? keys.at(-1) : keys[0]) ?? null;
+    return sort.descending ? (keys.at(-1) ?? null) : (keys[0] ?? NO_KEY_ASCENDING);
   });
 }
 

@@ -52,6 +52,7 @@ const WORDS = [
   'Иванова',
   '山田',
   '山田 太郎',
+  '山𠮷',
   '한국',
   '𠮷田',
   '𠮷',
@@ -88,7 +89,7 @@ const UNITS = [
   {},
 ];
 const NUMBERS = [0, 1, 2, 5.4, 5.39, 5.35, 5.45, 99.5, 100, 100.5, 95, 105, -5.4, -5, 0.1, 1e-7, 1000000, 0.8, 90, 110];
-const ZONES = ['Z', '+00:00', '-05:00', '+05:45', '+14:00', '-11:30'];
+const ZONES = ['Z', 'Z', 'Z', '+00:00', '-05:00', '-05:00', '+05:45', '+14:00', '-11:30'];
 
 const word = (random: Random): string => pick(random, WORDS);
 
@@ -154,10 +155,10 @@ function calendarDate(random: Random): string {
 }
 
 const clock = (random: Random): string =>
-  pick(random, ['00:00:00', '23:59:59', '12:30:00', '12:30:15', '02:30:00', '01:30:00', '05:00:00']);
+  pick(random, ['00:00:00', '00:00:01', '23:59:59', '23:59:00', '12:30:00', '02:30:00', '01:30:00', '05:00:00']);
 
 const instant = (random: Random): string =>
-  `${pick(random, DAYS)}T${clock(random)}${pick(random, ['', '', '.5', '.25', '.123', '.1239'])}${pick(random, ZONES)}`;
+  `${pick(random, DAYS)}T${clock(random)}${pick(random, ['', '', '.5', '.25', '.999', '.000', '.1239'])}${pick(random, ZONES)}`;
 
 const dateTime = (random: Random): string => (chance(random, 0.5) ? calendarDate(random) : instant(random));
 
@@ -413,10 +414,15 @@ function codesOf(type: string, definitions: Definitions): string[] {
     .map(({ code }) => code);
 }
 
-/** A parameter that some resource of the type has a value for, in most cases. */
+/** A parameter of a kind picked first, since there are few numbers; one that has values here, in most cases. */
 function randomCode(random: Random, type: string, slow: SlowSearch, codes: readonly string[]): string {
+  const kinds = [...new Set(codes.map((code) => slow.parameter(type, code).type))];
   for (let tries = 0; tries < 6; tries++) {
-    const code = pick(random, codes);
+    const kind = pick(random, kinds);
+    const code = pick(
+      random,
+      codes.filter((one) => slow.parameter(type, one).type === kind),
+    );
     if (code === '_id' || slow.ofType(type).some((resource) => slow.values(resource, code).length > 0)) return code;
   }
   return pick(random, codes);
@@ -585,7 +591,7 @@ function referenceFor(random: Random, modifier: string | undefined, like: TypedV
   const id = pick(random, madeIds);
   if (typeof like?.value === 'string') return chance(random, 0.7) ? like.value : (like.value.split('|')[0] ?? '');
   const text = (like?.value as { reference?: string } | undefined)?.reference ?? `Patient/${id}`;
-  if (text.startsWith('#')) return `Patient/${id}`;
+  if (text.startsWith('#')) return 'Patient/inside';
   const local = text.startsWith(baseUrl) ? text.slice(baseUrl.length + 1) : text;
   const [type = '', own = ''] = local.split('/');
   if (local.startsWith('http')) return chance(random, 0.7) ? local : local.split('/').slice(-2).join('/');

@@ -1,7 +1,7 @@
 // Search and count: the planner's plan as one find or one aggregation with the index named, and the probes it asks for.
 import type { ClientSession, Document } from 'mongodb';
 import { prefixSpan } from '../conditions.ts';
-import { badCursor, type Position, type SortValue, searchCursor, searchPosition } from '../cursor.ts';
+import { badCursor, NO_KEY_ASCENDING, type Position, type SortValue, searchCursor, searchPosition } from '../cursor.ts';
 import { compareKeys, inSpan } from '../match.ts';
 import { type Few, type Plan, type Probe, plan, planCount, type Source, type Walk } from '../planner.ts';
 import type { Alias, Check, Count, Filter, Key, Page, Row, Search, SortKey } from '../store.ts';
@@ -215,12 +215,13 @@ function sortOf(order: readonly SortKey[]): Document {
   return { ...Object.fromEntries(named), tie: order.at(-1)?.descending === true ? -1 : 1 };
 }
 
-/** The lowest or highest key of each list sorted by; null sorts before every string. */
+/** The lowest or highest key of each list sorted by; a row without one comes last, since null is below every string. */
 function sortFields(order: readonly SortKey[]): Document {
   const fields = order.flatMap((sort, at) => {
     if (sort.by !== 'keys') return [];
-    const operator = sort.descending ? '$max' : '$min';
-    return [[fieldOf(sort, at), { [operator]: keysWith(sort.prefix) }] as const];
+    const keys = keysWith(sort.prefix);
+    const value = sort.descending ? { $max: keys } : { $ifNull: [{ $min: keys }, NO_KEY_ASCENDING] };
+    return [[fieldOf(sort, at), value] as const];
   });
   return Object.fromEntries(fields);
 }

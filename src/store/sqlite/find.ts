@@ -1,7 +1,7 @@
 // Runs plans on a connection: walks in steps, collected and sorted sets, counts. The same code serves the main thread
 // (small steps), the reader thread (large steps) and the checks within a write transaction.
 import { prefixSpan } from '../conditions.ts';
-import type { Position, SortValue } from '../cursor.ts';
+import { NO_KEY_ASCENDING, type Position, type SortValue } from '../cursor.ts';
 import { compareKeys } from '../match.ts';
 import type { Few, Part, Plan, Source, Walk } from '../planner.ts';
 import { COLLECT_LIMIT } from '../planner.ts';
@@ -88,20 +88,22 @@ function stageStep(connection: Connection, plan: WalkPlan, stage: Stage, options
 function stagesOf(walk: Walk, type: string): readonly Stage[] {
   if (walk.kind === 'ord') return [ordStage(walk)];
   if (walk.kind === 'lastUpdated') return [lastUpdatedStage(walk, type)];
-  const stages = [withoutKeyStage(walk, type), sortKeyStage(walk)];
-  return walk.descending ? stages.reverse() : stages;
+  return [sortKeyStage(walk), withoutKeyStage(walk, type)];
 }
 
 function stageAt(walk: Walk, after: Position | undefined): number {
   if (walk.kind !== 'keys' || after === undefined) return 0;
-  return (after.values[0] === null) === walk.descending ? 1 : 0;
+  return (after.values[0] ?? null) === noKey(walk.descending) ? 1 : 0;
 }
 
 /** The position before all rows of the second stage of a sort by keys. */
 function secondStart(walk: Walk): Position {
-  if (walk.kind !== 'keys' || walk.descending) return { values: [null], tie: Number.MAX_SAFE_INTEGER };
-  return { values: [walk.prefix], tie: 0 };
+  const descending = walk.kind === 'keys' && walk.descending;
+  return { values: [noKey(descending)], tie: descending ? Number.MAX_SAFE_INTEGER : 0 };
 }
+
+/** What a row without any key sorts by: it comes last. */
+const noKey = (descending: boolean): SortValue => (descending ? null : NO_KEY_ASCENDING);
 
 function ordStage(walk: Extract<Walk, { kind: 'ord' }>): Stage {
   const direction = raw(walk.descending ? 'DESC' : 'ASC');
@@ -167,7 +169,7 @@ function withoutKeyStage(walk: Extract<Walk, { kind: 'keys' }>, type: string): S
     guard: sql`NOT ${hasPrefix(walk.prefix, liveRow('r', type))}`,
     candidates(after, limit, offset) {
       const start = after === undefined ? raw('') : sql` AND rid ${ahead} ${after.tie}`;
-      return sql`SELECT NULL AS value, rid FROM idx WHERE k = ${typeKey(type)}${start} ORDER BY rid ${direction} LIMIT ${limit} OFFSET ${offset}`;
+      return sql`SELECT ${noKey(walk.descending)} AS value, rid FROM idx WHERE k = ${typeKey(type)}${start} ORDER BY rid ${direction} LIMIT ${limit} OFFSET ${offset}`;
     },
   };
 }
@@ -303,7 +305,8 @@ function sortColumn(sort: SortKey): Sql {
   if (sort.by !== 'keys') return raw(sort.by === 'ord' ? 'r.ord' : 'r.lu');
   const { from, to } = prefixSpan(sort.prefix);
   const pick = raw(sort.descending ? 'max' : 'min');
-  return sql`(SELECT ${pick}(j.value) FROM json_each(r.keys) j WHERE j.value >= ${from} AND j.value < ${to})`;
+  const key = sql`(SELECT ${pick}(j.value) FROM json_each(r.keys) j WHERE j.value >= ${from} AND j.value < ${to})`;
+  return sort.descending ? key : sql`coalesce(${key}, ${NO_KEY_ASCENDING})`;
 }
 
 /** The total order of positions: the sort keys, then the row id in the direction of the last one. */

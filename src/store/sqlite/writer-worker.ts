@@ -5,11 +5,12 @@ import type { Answer, WriteBatch, WriteJob, WriteResult } from './jobs.ts';
 import { packError } from './jobs.ts';
 import { applyJob } from './records.ts';
 import { openWriter } from './schema.ts';
-import { Connection, sql } from './sql.ts';
+import { Connection, raw, sql } from './sql.ts';
 import { applyWrites, verifyChecks } from './write.ts';
 
 const connection = new Connection(openWriter((workerData as { path: string }).path));
 let lastUpdated = latest();
+let othersVersion = dataVersion();
 let queue: Promise<void> = Promise.resolve();
 
 parentPort?.on('message', (message: WriteBatch | 'close') => {
@@ -27,11 +28,24 @@ function latest(): number {
   return Math.max(0, ...newest);
 }
 
+/** Changes when a connection other than this one has written. https://sqlite.org/pragma.html#pragma_data_version */
+function dataVersion(): number {
+  return connection.number(raw('PRAGMA data_version'));
+}
+
+/** Later than all that is stored: another process may have written while this one waited for its turn. */
+function nextInstant(now: number): number {
+  const version = dataVersion();
+  if (version !== othersVersion) lastUpdated = Math.max(lastUpdated, latest());
+  othersVersion = version;
+  return Math.max(now, lastUpdated + 1);
+}
+
 async function runBatch(batch: WriteBatch): Promise<readonly Answer<WriteResult>[]> {
-  // All commits of a batch become visible and durable at the same instant, so they share it.
-  const instant = Math.max(batch.now, lastUpdated + 1);
   try {
     run('BEGIN IMMEDIATE');
+    // All commits of a batch become visible and durable at the same instant, so they share it.
+    const instant = nextInstant(batch.now);
     const answers: Answer<WriteResult>[] = [];
     for (const job of batch.jobs) answers.push(await runJob(job, batch, instant));
     run('COMMIT');
