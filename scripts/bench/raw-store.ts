@@ -2,14 +2,13 @@
 // around them: the measure of what keeping the data costs by itself. Commands come as messages, one at a time.
 //   node raw-store.ts FILLED FRESH PATIENTS    FILLED: a store to get from; FRESH: a place to insert into
 import { randomUUID } from 'node:crypto';
-import { MongoClient, ObjectId } from 'mongodb';
-import type { ResourceDoc } from '../../src/store/mongo/layout.ts';
+import { MongoClient } from 'mongodb';
 import { collectionsOf, prepareLayout } from '../../src/store/mongo/layout.ts';
 import { openReader, openWriter, prepareFile } from '../../src/store/sqlite/schema.ts';
 import { stamped } from '../../src/store/stamp.ts';
 import type { Write } from '../../src/store/store.ts';
 import { OBSERVATIONS_PER_PATIENT, observationId, Random } from './data.ts';
-import { createRows } from './rows.ts';
+import { createRows, documentOf } from './rows.ts';
 
 /** `work` says what to do for `ms`; the answer says how often it was done. */
 export interface RawCommand {
@@ -124,12 +123,7 @@ async function rawMongo(): Promise<Raw> {
     },
     async insert(group) {
       const now = Date.now();
-      const docs = group.map(
-        ({ type, id, body, stampAt, ord, keys }): ResourceDoc => ({
-          ...{ _id: `${type}/${id}`, t: type, id, v: 1, lu: now, ord, tie: new ObjectId(), b: 0, idx: keys },
-          body: stamped(body ?? Buffer.alloc(0), stampAt, 1, now),
-        }),
-      );
+      const docs = group.map((write) => documentOf(write, now));
       await into.insertMany(docs, { ordered: false });
       return docs.length;
     },

@@ -619,7 +619,7 @@ function dateFor(random: Random, like: TypedValue | undefined): string {
     return cut.length === 10 && chance(random, 0.2) ? `${cut}T${clock(random)}${pick(random, ZONES)}` : cut;
   }
   const zone = pick(random, [text.slice(zoneAt), text.slice(zoneAt), 'Z', '', '+02:00']);
-  switch (below(random, 6)) {
+  switch (below(random, 9)) {
     case 0:
       return text.slice(0, 4);
     case 1:

@@ -312,9 +312,8 @@ export class SlowSearch {
   }
 }
 
-/** Order of sort values: nothing first, then numbers by size, texts by their characters' code points. */
-export function compareValues(a: string | number | null, b: string | number | null): number {
-  if (a === null || b === null) return Number(a !== null) - Number(b !== null);
+/** Order of sort values: numbers by size, texts by their characters' code points. */
+export function compareValues(a: string | number, b: string | number): number {
   if (typeof a === 'number' && typeof b === 'number') return a - b;
   return Buffer.compare(Buffer.from(String(a)), Buffer.from(String(b)));
 }
