@@ -19,6 +19,8 @@ export const limits = {
   orValuesMax: 100,
   /** Folded characters of a search string that take part in the comparison; index keys are cut there. */
   stringKeyCharsMax: 200,
+  /** Characters that :contains may ask for: long texts are indexed in stretches that overlap by so many. */
+  containsCharsMax: 100,
   /** a.b.c.d=…: each step multiplies the work by the fan-out of a reference. */
   chainDepthMax: 3,
   hasDepthMax: 2,

@@ -22,8 +22,10 @@ const LOOKALIKES: Readonly<Record<string, string>> = {
   ŋ: 'n',
   ħ: 'h',
   ŧ: 't',
+  // What toLowerCase makes of a sigma at the end of a word.
+  ς: 'σ',
 };
-const LOOKALIKE = /[ßẞłŁøØæÆœŒđĐðÐþÞıŋħŧ]/g;
+const LOOKALIKE = /[ßẞłŁøØæÆœŒđĐðÐþÞıŋħŧς]/g;
 const PLAIN = /^[\x21-\x7e]+(?: [\x21-\x7e]+)*$/;
 
 /** NFKD, marks stripped, lower case, look-alikes replaced, runs of white space and control characters as one space, trimmed. */

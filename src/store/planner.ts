@@ -268,7 +268,9 @@ async function choose(
     const sources = candidates.filter((candidate) => !isWalked(candidate.source));
     const smallest = await smallestOf(type, sources, COLLECT_MAX, probe);
     const isSmall = smallest !== undefined && (smallest.estimate ?? 0) < COLLECT_MAX;
-    return isSmall ? sortPlan(type, smallest, parts, order) : walkPlan(type, walk, parts, order);
+    return isSmall && !(await isCommon(type, smallest, parts, probe))
+      ? sortPlan(type, smallest, parts, order)
+      : walkPlan(type, walk, parts, order);
   }
   const smallest = await smallestOf(type, candidates, COLLECT_MAX, probe);
   return sortPlan(type, smallest ?? WHOLE_TYPE, parts, order);

@@ -340,9 +340,9 @@ const folded = (text: string): string =>
 
 function stringFits(stored: string, asked: string, modifier: string | undefined): boolean {
   if (modifier === 'exact') return stored === asked;
-  // The index keeps so much of each text.
-  const start = folded(stored).slice(0, limits.stringKeyCharsMax);
-  return modifier === 'contains' ? start.includes(folded(asked)) : start.startsWith(folded(asked));
+  if (modifier === 'contains') return folded(stored).includes(folded(asked));
+  // The index keeps so much of the beginning of each text.
+  return folded(stored).slice(0, limits.stringKeyCharsMax).startsWith(folded(asked));
 }
 
 // ---- tokens ----

@@ -69,9 +69,6 @@ function compileParameter(type: string, criterion: ParameterCriterion, context: 
   const { modifier, values, name } = criterion;
   // The parameter is looked up anew: in a search of several types each has its own expression and type.
   const parameter = context.definitions.searchParameters(type).get(criterion.parameter.code) ?? criterion.parameter;
-  if (values.some((value) => value === '')) {
-    throw new FhirError('invalid', `"${name}" has an empty value; leave the parameter out or give it a value.`);
-  }
   if (parameter.code === '_id') return negatedIf(modifier === 'not', { kind: 'ids', ids: values.map(literalValue) });
   if (parameter.code === '_lastUpdated') return or(values.map((value) => lastUpdated(value, name, context)));
   const prefix = parameterPrefix(type, parameter.code);
@@ -136,7 +133,16 @@ function stringCondition(prefix: Key, modifier: string | undefined, text: string
     );
   }
   if (modifier === 'contains') {
-    return { kind: 'span', ...spans.allStrings(prefix), within: { kind: 'contains', text: start } };
+    if (start.length > limits.containsCharsMax) {
+      throw new FhirError('invalid', `"${name}": :contains takes at most ${limits.containsCharsMax} characters.`);
+    }
+    return or(
+      [spans.allStrings(prefix), spans.allWindows(prefix)].map((lists) => ({
+        kind: 'span',
+        ...lists,
+        within: { kind: 'contains', text: start },
+      })),
+    );
   }
   return span(spans.startsWith(prefix, text));
 }

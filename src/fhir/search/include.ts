@@ -3,10 +3,11 @@
 import { limits } from '../../base/limits.ts';
 import { FhirError } from '../../base/outcome.ts';
 import type { SearchParameter } from '../../model/definitions.ts';
+import { parseCanonical } from '../../model/references.ts';
 import type { Condition, Key, Row } from '../../store/store.ts';
 import type { EngineContext } from '../context.ts';
 import type { Caller } from '../interaction.ts';
-import { parameterPrefix, referencePrefix } from './keys.ts';
+import { keys, parameterPrefix, referencePrefix } from './keys.ts';
 import type { Include, SearchRequest } from './parse.ts';
 
 type LiveRow = Row & { body: Uint8Array };
@@ -47,6 +48,31 @@ export async function includedRows(
   return expansion.found;
 }
 
+interface Target {
+  type: string;
+  id: string;
+  /** `url` or `url|version`, in place of an id. */
+  canonical?: string;
+}
+
+/** The resources of a type that a canonical names. */
+function meant(type: string, canonical: string): Condition {
+  const { url, version } = parseCanonical(canonical);
+  const byUrl: Condition = { kind: 'key', key: keys.uri(parameterPrefix(type, 'url'), url) };
+  if (version === undefined) return byUrl;
+  const byVersion: Condition = { kind: 'key', key: keys.token(parameterPrefix(type, 'version'), version, undefined) };
+  return { kind: 'and', of: [byUrl, byVersion] };
+}
+
+function entryOf<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  let value = map.get(key);
+  if (value === undefined) {
+    value = make();
+    map.set(key, value);
+  }
+  return value;
+}
+
 class Expansion {
   readonly found: LiveRow[] = [];
   readonly #seen: Set<string>;
@@ -71,35 +97,45 @@ class Expansion {
   }
 
   async #referredTo(rows: readonly Row[], includes: readonly Include[]): Promise<Row[]> {
-    const wanted = new Map<string, string[]>();
-    const asked = new Set<string>();
+    const ids = new Map<string, Set<string>>();
+    const canonicals = new Map<string, Map<string, Condition>>();
     for (const include of includes) {
-      for (const row of rows) {
-        for (const target of this.#targets(row, include)) {
-          if (this.#seen.has(target) || asked.has(target)) continue;
-          asked.add(target);
-          const [type = '', id = ''] = target.split('/');
-          if (!wanted.has(type)) wanted.set(type, []);
-          wanted.get(type)?.push(id);
-        }
+      for (const { type, id, canonical } of rows.flatMap((row) => [...this.#targets(row, include)])) {
+        if (canonical !== undefined) entryOf(canonicals, type, () => new Map()).set(canonical, meant(type, canonical));
+        else if (!this.#seen.has(`${type}/${id}`)) entryOf(ids, type, () => new Set()).add(id);
       }
     }
-    if (asked.size > limits.includesMax) throw this.#tooMany();
-    const pages = await Promise.all([...wanted].map(([type, ids]) => this.#fetch(type, { kind: 'ids', ids })));
-    return pages.flatMap((page) => this.#take(page));
+    const fresh: Row[] = [];
+    for (const type of new Set([...ids.keys(), ...canonicals.keys()])) {
+      const of: Condition[] = [...(canonicals.get(type)?.values() ?? [])];
+      const named = ids.get(type);
+      if (named !== undefined) of.push({ kind: 'ids', ids: [...named] });
+      fresh.push(...this.#take(await this.#fetch(type, { kind: 'or', of })));
+    }
+    return fresh;
   }
 
-  *#targets(row: Row, include: Include): Generator<string> {
+  /** What a row refers to by the references of an include: by type and id, or by canonical, for each type it may be of. */
+  *#targets(row: Row, include: Include): Generator<Target> {
     if (include.source !== '*' && include.source !== row.type) return;
+    const { definitions } = this.#context;
+    const isWanted = (type: string): boolean => include.target === undefined || include.target === type;
     for (const parameter of referencesOf(row.type, include, this.#context)) {
       const prefix = referencePrefix(parameterPrefix(row.type, parameter.code));
       for (const key of row.keys ?? []) {
         if (!key.startsWith(prefix)) continue;
         const target = key.slice(prefix.length);
-        const slash = target.indexOf('/');
-        const type = target.slice(0, slash);
-        if (slash < 0 || target.includes('/', slash + 1) || !this.#context.definitions.isResourceType(type)) continue;
-        if (include.target === undefined || include.target === type) yield target;
+        const [type = '', id = '', ...more] = target.split('/');
+        if (more.length === 0 && definitions.isResourceType(type)) {
+          if (isWanted(type)) yield { type, id };
+          continue;
+        }
+        // A canonical with a version has a key without it, too, which would mean every version.
+        if (row.keys?.some((other) => other.startsWith(`${key}|`))) continue;
+        for (const one of parameter.targets) {
+          if (isWanted(one) && definitions.searchParameters(one).has('url'))
+            yield { type: one, id: '', canonical: target };
+        }
       }
     }
   }
@@ -130,12 +166,14 @@ class Expansion {
         type,
         where,
         order: [],
-        limit: limits.includesMax + 1,
+        // Those that are here already are found again.
+        limit: limits.includesMax + this.#seen.size + 1,
         keysOf: followedPrefixes(type, iterated, this.#context),
         budgetMs: limits.queryBudgetMs,
       },
       this.#caller.filter,
     );
+    if (page.next !== undefined) throw this.#tooMany();
     return page.rows;
   }
 

@@ -172,15 +172,19 @@ const STRING_PARTS = [
 ];
 
 const emitString: Emit = (prefix, { value }, _context, out) => {
-  if (isText(value)) out.add(keys.string(prefix, value));
+  if (isText(value)) addString(prefix, value, out);
   else if (typeof value === 'object' && value !== null) {
     for (const name of STRING_PARTS) {
       const part = (value as Record<string, unknown>)[name];
-      if (isText(part)) out.add(keys.string(prefix, part));
-      else if (Array.isArray(part)) for (const text of part) if (isText(text)) out.add(keys.string(prefix, text));
+      for (const text of Array.isArray(part) ? part : [part]) if (isText(text)) addString(prefix, text, out);
     }
   }
 };
+
+function addString(prefix: Key, text: string, out: Set<Key>): void {
+  out.add(keys.string(prefix, text));
+  for (const key of keys.stringWindows(prefix, text)) out.add(key);
+}
 
 function addCoding(prefix: Key, system: unknown, code: unknown, out: Set<Key>): void {
   if (isText(code)) addToken(prefix, system, code, 't', out);
@@ -240,8 +244,11 @@ export function referenceTarget(text: string, context: IndexContext): string | u
   return reference.kind === 'relative' ? `${reference.type}/${reference.id}` : text;
 }
 
-const emitUri: Emit = (prefix, { value }, _context, out) => {
-  if (isText(value)) out.add(keys.uri(prefix, value));
+const emitUri: Emit = (prefix, { type, value }, _context, out) => {
+  if (!isText(value)) return;
+  out.add(keys.uri(prefix, value));
+  // A profile that is claimed in one version is claimed.
+  if (type === 'canonical' && value.includes('|')) out.add(keys.uri(prefix, parseCanonical(value).url));
 };
 
 const emitDate: Emit = (prefix, value, context, out) => {

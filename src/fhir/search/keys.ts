@@ -5,7 +5,7 @@
 //   s  string     folded text TAB text as written        t  token      code TAB system hash, and code TAB *
 //   u  token      system hash                            r  reference  "Type/id", or an absolute URL or canonical
 //   i  reference  identifier, as t                       j  reference  identifier's system, as u
-//   p  uri        the URI                                l  date       lower bound, upper bound
+//   x  string     further stretches of a long text          p  uri        the URI                                l  date       lower bound, upper bound
 //   h  date       upper bound, lower bound               !  anything   the element is there but yields no value
 //   n  number     value; quantity in any unit            L  range      low, high        H  range      high, low
 // and for a quantity with its unit, after eight characters that stand for the unit:
@@ -23,6 +23,8 @@ const TAB = '\t';
 const ABOVE = '\x7f';
 const CODE_CHARS_MAX = 200;
 const URI_CHARS_MAX = 1000;
+/** Stretches of one text: 100,000 characters; what a string parameter looks at is a name or a description, not a book. */
+const WINDOWS_MAX = 1000;
 
 /** Mark of a token that has no system of its own because its element is a `code`, `boolean` or the like. */
 const IMPLICIT = '#';
@@ -121,6 +123,20 @@ const stringStart = (text: string): string => cut(folded(text), limits.stringKey
 export const keys = {
   present: (prefix: Key): Key => `${prefix}!`,
   string: (prefix: Key, text: string): Key => `${prefix}s${stringStart(text)}${TAB}${bounded(text, CODE_CHARS_MAX)}`,
+  /**
+   * Stretches of a long text's folded form after its start, each overlapping the one before by as much as `:contains` may
+   * ask for, so that what is asked for lies within one of them.
+   */
+  stringWindows: (prefix: Key, text: string): Key[] => {
+    if (text.length <= limits.stringKeyCharsMax) return [];
+    const whole = folded(text);
+    const windows: Key[] = [];
+    const step = limits.stringKeyCharsMax - limits.containsCharsMax;
+    for (let at = step; at + limits.containsCharsMax < whole.length && windows.length < WINDOWS_MAX; at += step) {
+      windows.push(`${prefix}x${whole.slice(at, at + limits.stringKeyCharsMax).toWellFormed()}`);
+    }
+    return windows;
+  },
   /** `system` undefined: the element cannot carry one. */
   token: (prefix: Key, code: string, system: string | undefined, list: 't' | 'i' = 't'): Key =>
     `${prefix}${list}${tokenCode(code)}${TAB}${system === undefined ? IMPLICIT : systemHash(system)}`,
@@ -180,6 +196,7 @@ export const spans = {
     const from = `${prefix}s${stringStart(text)}`;
     return { from, to: following(from) };
   },
+  allWindows: (prefix: Key): { from: Key; to: Key } => ({ from: `${prefix}x`, to: `${prefix}y` }),
   allStrings: (prefix: Key): { from: Key; to: Key } => ({ from: `${prefix}s`, to: `${prefix}t` }),
   uriBelow: (prefix: Key, uri: string): { from: Key; to: Key } => {
     const from = `${prefix}p${bounded(uri.replace(/\/$/, ''), URI_CHARS_MAX)}/`;

@@ -177,6 +177,9 @@ class SearchParser {
     const [code = '', modifier] = splitModifier(name);
     const parameter = this.#parameter(types, code, name);
     const values = splitUnescaped(value, ',');
+    if (values.includes('')) {
+      throw new FhirError('invalid', `"${name}" has an empty value; leave the parameter out or give it a value.`);
+    }
     if (values.length > limits.orValuesMax) {
       throw new FhirError(
         'too-costly',

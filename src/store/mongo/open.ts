@@ -2,6 +2,7 @@
 // transactions; one node is enough. See README.md beside this file for the layout and the guarantees.
 import { MongoClient } from 'mongodb';
 import type { Clock } from '../../base/clock.ts';
+import { sizesRemembered } from '../sizes.ts';
 import type { Alias, Commit, Filter, HistorySearch, Search, Store } from '../store.ts';
 import { StoreError } from '../store.ts';
 import { Committer } from './commit.ts';
@@ -76,6 +77,8 @@ function storeOf(client: MongoClient, options: StoreParts): Store {
   const db = client.db(options.database);
   const on = collectionsOf(db);
   const reader = new Reader(on);
+  // Each count is a round trip.
+  const remember = sizesRemembered(0);
   const committer = new Committer({ client, on, clock }, options.after);
   const context = { on, reader };
   let closing: Promise<void> | undefined;
@@ -99,9 +102,9 @@ function storeOf(client: MongoClient, options: StoreParts): Store {
     readVersion: whileOpen((type: string, id: string, version: number, filter: Filter) =>
       readVersion(context, { type, id, version }, filter),
     ),
-    search: whileOpen((search: Search, filter: Filter) => searchPage(on, search, filter)),
+    search: whileOpen((search: Search, filter: Filter) => searchPage(on, search, filter, remember)),
     count: whileOpen((alias: Alias, limits: { cap: number; budgetMs: number }, filter: Filter) =>
-      countMatches(on, alias, limits, filter),
+      countMatches(on, alias, limits, filter, remember),
     ),
     history: whileOpen((search: HistorySearch, filter: Filter) => historyPage(on, search, filter)),
     commit: whileOpen(async (commit: Commit) =>

@@ -20,13 +20,16 @@ interface Scope {
   session?: ClientSession;
 }
 
+/** Makes a probe remember sizes: see store/sizes.ts. */
+type Remember = (probe: Probe) => Probe;
+
 type Found = Pick<ResourceDoc, '_id' | 't' | 'id' | 'v' | 'lu' | 'ord' | 'tie' | 'idx' | 'body'> & Document;
 
-export async function searchPage(on: Collections, search: Search, filter: Filter): Promise<Page> {
+export async function searchPage(on: Collections, search: Search, filter: Filter, remember: Remember): Promise<Page> {
   const scope: Scope = { on, budget: new Budget(search.budgetMs) };
   const order = search.order.length > 0 ? search.order : [BY_ORD];
   const after = search.after === undefined ? undefined : positionOf(search.type, order, search.after);
-  const chosen = await plan({ type: search.type, where: search.where, order }, filter, probeIn(scope));
+  const chosen = await plan({ type: search.type, where: search.where, order }, filter, remember(probeIn(scope)));
   if (chosen.kind === 'none') return { rows: [] };
   const query = queryOf(chosen, { limit: search.limit + 1, ...(after === undefined ? {} : { after }) });
   const project = projection(order, search);
@@ -44,9 +47,10 @@ export async function countMatches(
   alias: Alias,
   options: { cap: number; budgetMs: number },
   filter: Filter,
+  remember: Remember,
 ): Promise<Count> {
   const scope: Scope = { on, budget: new Budget(options.budgetMs) };
-  const chosen = await planCount(alias, filter, probeIn(scope));
+  const chosen = await planCount(alias, filter, remember(probeIn(scope)));
   if (chosen.kind === 'none') return { count: 0, exact: true };
   const count = await countQuery(scope, queryOf(chosen, { limit: options.cap + 1, isUnordered: true }));
   return { count: Math.min(count, options.cap), exact: count <= options.cap };

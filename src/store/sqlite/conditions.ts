@@ -2,6 +2,7 @@
 // this is checked row by row: no condition here may tempt SQLite to start from another index.
 import { prefixSpan } from '../conditions.ts';
 import type { Condition, Key, Within } from '../store.ts';
+import { typeKey } from '../store.ts';
 import type { Sql } from './sql.ts';
 import { joined, keysText, raw, sql } from './sql.ts';
 
@@ -161,6 +162,12 @@ function referredBy(condition: Extract<Condition, { kind: 'referred' }>, place: 
   const [list, source] = [raw(`i${depth}`), raw(`s${depth}`)];
   const { type, where } = condition.by;
   const indexed = { rid: `${list.text}.rid`, ord: `${list.text}.ord` };
+  if (isKeysOnly(where)) {
+    // The index alone tells: its rows are live, and the type's own key says that they are of the type.
+    const entry = { ...liveRow(source.text, type), indexed };
+    return sql`EXISTS (SELECT 1 FROM idx ${list} WHERE ${list}.k = ${start} || ${raw(place.id)}
+      AND ${holdsAt(where, entry, depth)} AND ${hasKey(typeKey(type), entry)})`;
+  }
   const inner = holdsAt(where, { ...liveRow(source.text, type), indexed }, depth);
   return sql`EXISTS (SELECT 1 FROM idx ${list} CROSS JOIN resource ${source} ON ${source}.rid = ${list}.rid
     WHERE ${list}.k = ${start} || ${raw(place.id)} AND ${source}.type = ${type} AND ${inner})`;

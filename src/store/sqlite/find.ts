@@ -182,12 +182,14 @@ export function sortedPage(
   plan: SortPlan,
   options: { after: Position | undefined; limit: number; shape: Shape; late: () => void },
 ): Stretch {
-  const { rids, isAll } = collect(connection, plan.source, plan.type, COLLECT_LIMIT);
+  const { ords, isAll } = collect(connection, plan.source, plan.type, COLLECT_LIMIT);
   if (!isAll) throw tooMany();
-  const values = joined(plan.order.map(sortColumn), ', ');
   const compare = comparison(plan.order);
+  const [first, ...others] = plan.order;
+  if (first?.by === 'ord' && others.length === 0) return ordPage(connection, plan, { ...options, ords, compare });
+  const values = joined(plan.order.map(sortColumn), ', ');
   const places: Position[] = [];
-  for (const chunk of chunks(rids)) {
+  for (const chunk of chunks([...ords.keys()])) {
     options.late();
     for (const columns of connection.all(sql`SELECT r.rid, ${values} ${matching(plan, chunk)}`)) {
       const place = { values: columns.slice(1) as SortValue[], tie: Number(columns[0]) };
@@ -197,15 +199,49 @@ export function sortedPage(
   return { rows: rowsOf(connection, places.sort(compare).slice(0, options.limit), options.shape) };
 }
 
+/**
+ * The same by clinical date, which the index entries carry: the set is sorted first and the residual checked from the
+ * front, so that a page costs the rows it looks at and not the whole set.
+ */
+function ordPage(
+  connection: Connection,
+  plan: SortPlan,
+  options: {
+    after: Position | undefined;
+    limit: number;
+    shape: Shape;
+    late: () => void;
+    ords: ReadonlyMap<number, number>;
+    compare: (a: Position, b: Position) => number;
+  },
+): Stretch {
+  const { after, limit, ords, compare } = options;
+  const candidates: Position[] = [];
+  for (const [rid, ord] of ords) {
+    const place = { values: [ord], tie: rid };
+    if (after === undefined || compare(place, after) > 0) candidates.push(place);
+  }
+  candidates.sort(compare);
+  const places: Position[] = [];
+  for (let at = 0, size = limit * 2; at < candidates.length && places.length < limit; at += size, size = CHUNK) {
+    options.late();
+    const chunk = candidates.slice(at, at + size);
+    const rids = chunk.map((place) => Number(place.tie));
+    const found = new Set(connection.all(sql`SELECT r.rid ${matching(plan, rids)}`).map(([rid]) => Number(rid)));
+    places.push(...chunk.filter((place) => found.has(Number(place.tie))));
+  }
+  return { rows: rowsOf(connection, places.slice(0, limit), options.shape) };
+}
+
 /** How many rows of the set match; counting stops at `cap`. */
 export function countMatches(connection: Connection, plan: SortPlan, cap: number, late: () => void): number {
   const { source } = plan;
   const [part] = source.kind === 'keys' && source.of.length === 1 ? source.of : [];
   const key = source.kind === 'type' ? typeKey(plan.type) : part !== undefined && 'key' in part ? part.key : undefined;
   if (key !== undefined && isKeysOnly(plan.residual)) return countList(connection, plan, key, cap);
-  const { rids, isAll } = collect(connection, source, plan.type, COLLECT_LIMIT);
+  const { ords, isAll } = collect(connection, source, plan.type, COLLECT_LIMIT);
   let count = 0;
-  for (const chunk of chunks(rids)) {
+  for (const chunk of chunks([...ords.keys()])) {
     late();
     count += connection.number(sql`SELECT count(*) ${matching(plan, chunk)}`);
     if (count >= cap) return cap;
@@ -244,55 +280,57 @@ export function fewMatches(
   { limit, examine, prefix }: { limit: number; examine: number; prefix?: Key },
 ): Few | undefined {
   if (plan.kind !== 'sort') return plan.kind === 'none' ? [] : undefined;
-  const { rids, isAll } = collect(connection, plan.source, plan.type, examine);
+  const { ords, isAll } = collect(connection, plan.source, plan.type, examine);
   if (!isAll) return undefined;
   const keys = prefix === undefined ? raw("'[]'") : keysColumn([prefix]);
-  const found = connection.all(sql`SELECT r.id, ${keys} ${matching(plan, rids)} LIMIT ${limit + 1}`);
+  const found = connection.all(sql`SELECT r.id, ${keys} ${matching(plan, [...ords.keys()])} LIMIT ${limit + 1}`);
   if (found.length > limit) return undefined;
   return found.map((columns) => ({ id: String(columns[0]), keys: JSON.parse(String(columns[1])) }));
 }
 
-/** The row ids of a source, each once; not all when its lists hold more than `limit` entries. */
+/** The row ids of a source, each with its clinical date; not all when its lists hold more than `limit` entries. */
 function collect(
   connection: Connection,
   source: Source,
   type: string,
   limit: number,
-): { rids: readonly number[]; isAll: boolean } {
-  const rids = new Set<number>();
+): { ords: ReadonlyMap<number, number>; isAll: boolean } {
+  const ords = new Map<number, number>();
   let left = limit;
   for (const list of listsOf(source, type)) {
     const found = connection.all(sql`${list} LIMIT ${left + 1}`);
-    for (const columns of found) rids.add(Number(columns[0]));
-    if (found.length > left) return { rids: [...rids], isAll: false };
+    for (const [rid, ord] of found) ords.set(Number(rid), Number(ord));
+    if (found.length > left) return { ords, isAll: false };
     left -= found.length;
   }
-  return { rids: [...rids], isAll: true };
+  return { ords, isAll: true };
 }
 
-/** Queries for the row ids of a source; together they may name a row more than once. */
+/** Queries for the row ids and dates of a source; together they may name a row more than once. */
 function listsOf(source: Source, type: string): readonly Sql[] {
-  if (source.kind === 'type') return [sql`SELECT rid FROM idx WHERE k = ${typeKey(type)}`];
+  if (source.kind === 'type') return [sql`SELECT rid, ord FROM idx WHERE k = ${typeKey(type)}`];
   if (source.kind === 'lastUpdated') {
     return [
-      sql`SELECT rid FROM resource INDEXED BY resource_lu WHERE type = ${type} AND ${inRange(raw('lu'), source)}`,
+      sql`SELECT rid, ord FROM resource INDEXED BY resource_lu WHERE type = ${type} AND ${inRange(raw('lu'), source)}`,
     ];
   }
   if (source.kind === 'ids') {
     const ids = JSON.stringify(source.ids);
-    return [sql`SELECT r.rid FROM json_each(${ids}) j CROSS JOIN resource r ON r.type = ${type} AND r.id = j.value`];
+    return [
+      sql`SELECT r.rid, r.ord FROM json_each(${ids}) j CROSS JOIN resource r ON r.type = ${type} AND r.id = j.value`,
+    ];
   }
   const keys = source.of.flatMap((part) => ('key' in part ? [part.key] : []));
   return [...listsOfKeys(keys), ...source.of.flatMap((part) => ('key' in part ? [] : [listOfSpan(part)]))];
 }
 
 function listsOfKeys(keys: readonly Key[]): readonly Sql[] {
-  if (keys.length < 2) return keys.map((key) => sql`SELECT rid FROM idx WHERE k = ${key}`);
-  return [sql`SELECT i.rid FROM json_each(${keysText(keys)}) j CROSS JOIN idx i ON i.k = j.value`];
+  if (keys.length < 2) return keys.map((key) => sql`SELECT rid, ord FROM idx WHERE k = ${key}`);
+  return [sql`SELECT i.rid, i.ord FROM json_each(${keysText(keys)}) j CROSS JOIN idx i ON i.k = j.value`];
 }
 
 function listOfSpan(part: Exclude<Part, { key: Key }>): Sql {
-  return sql`SELECT rid FROM idx WHERE k >= ${part.from} AND k < ${part.to}${within(part.within, 'k')}`;
+  return sql`SELECT rid, ord FROM idx WHERE k >= ${part.from} AND k < ${part.to}${within(part.within, 'k')}`;
 }
 
 /** FROM and WHERE for those of some rows that are live, of the type, and fulfil the residual. */

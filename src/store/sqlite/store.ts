@@ -5,6 +5,7 @@ import type { Position } from '../cursor.ts';
 import { badCursor, readCursor, searchCursor, searchPosition, writeCursor } from '../cursor.ts';
 import type { Plan, Probe } from '../planner.ts';
 import { orderOf, plan, planCount } from '../planner.ts';
+import { sizesRemembered } from '../sizes.ts';
 import type {
   Alias,
   Commit,
@@ -23,9 +24,8 @@ import type {
 } from '../store.ts';
 import { StoreError } from '../store.ts';
 import { anyRow, holds, liveRow } from './conditions.ts';
-import { createProbe } from './counts.ts';
 import type { Found, Shape, Stretch } from './find.ts';
-import { walkStep } from './find.ts';
+import { countSource, fewMatches, walkStep } from './find.ts';
 import { typesPresent, versionVisible } from './history.ts';
 import type { Answer, ReadJob, ReadResults } from './jobs.ts';
 import { unpackError } from './jobs.ts';
@@ -41,6 +41,8 @@ import { Writer } from './writer.ts';
 const CANDIDATES_HERE = 1_000;
 /** Sets up to here are collected, sorted and counted on the main thread. */
 const SET_HERE = 1_000;
+/** Sizes are remembered from here on: to count a shorter list costs less than 0.1 ms. */
+const REMEMBERED_FROM = 1_000;
 /** Index entries that the main thread counts: 0.1 ms. */
 const COUNT_HERE = 2_000;
 const VERSION = 'r.id, r.v, r.lu, r.body';
@@ -60,7 +62,10 @@ export class SqliteStore implements Store {
     this.#connection = options.connection;
     this.#writer = new Writer(options.path, options.now);
     this.#reader = new Thread('reader-worker', options.path);
-    this.#probe = createProbe(() => this.#open());
+    this.#probe = sizesRemembered(REMEMBERED_FROM)({
+      count: (source, type, cap) => countSource(this.#open(), source, type, cap),
+      few: (plan, options) => fewMatches(this.#open(), plan, options),
+    });
     const send = this.#writer.send.bind(this.#writer);
     this.records = createRecords(options.connection, send, options.now);
     this.outbox = createOutbox(options.connection, send);

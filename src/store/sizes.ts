@@ -1,10 +1,6 @@
 // Sizes of lists, remembered for a while: they only guide the planner, and a long list stays long.
-import type { Probe, Source } from '../planner.ts';
-import { countSource, fewMatches } from './find.ts';
-import type { Connection } from './sql.ts';
+import type { Probe, Source } from './planner.ts';
 
-/** Shorter lists are counted each time: it costs less than 0.1 ms, and they change soonest. */
-const REMEMBERED_MIN = 1_000;
 const REMEMBERED_MAX = 2_000;
 const REMEMBERED_MS = 30_000;
 
@@ -15,10 +11,13 @@ interface Size {
   until: number;
 }
 
-/** Answers the planner from a connection. */
-export function createProbe(open: () => Connection): Probe {
+/**
+ * Makes probes remember what they counted, together, as far as it was `from` or more: shorter lists change soonest, and
+ * where counting is cheap they are counted each time.
+ */
+export function sizesRemembered(from: number): (probe: Probe) => Probe {
   const sizes = new Map<string, Size>();
-  return {
+  return (probe) => ({
     count(source, type, cap) {
       const name = `${type} ${JSON.stringify(source)}`;
       const known = sizes.get(name);
@@ -26,15 +25,18 @@ export function createProbe(open: () => Connection): Probe {
       if (known !== undefined && known.until > now && (known.isWhole || known.atLeast >= cap)) {
         return Math.min(known.atLeast, cap);
       }
-      const count = countSource(open(), source, type, cap);
-      if (count >= REMEMBERED_MIN && isList(source)) {
-        if (sizes.size >= REMEMBERED_MAX) sizes.clear();
-        sizes.set(name, { atLeast: count, isWhole: count < cap, until: now + REMEMBERED_MS });
-      }
-      return count;
+      const remember = (count: number): number => {
+        if (count >= from && isList(source)) {
+          if (sizes.size >= REMEMBERED_MAX) sizes.clear();
+          sizes.set(name, { atLeast: count, isWhole: count < cap, until: now + REMEMBERED_MS });
+        }
+        return count;
+      };
+      const count = probe.count(source, type, cap);
+      return typeof count === 'number' ? remember(count) : count.then(remember);
     },
-    few: (plan, options) => fewMatches(open(), plan, options),
-  };
+    few: (plan, options) => probe.few(plan, options),
+  });
 }
 
 /** A range of time names other bounds each time; it would only push out what is asked again. */
