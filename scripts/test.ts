@@ -7,6 +7,9 @@ import { SHARED_URL, startMongod } from '../test/support/mongod.ts';
 /** The server's own flags; the first is not allowed in NODE_OPTIONS, so tap hands both on. */
 const FLAGS = ['--enable-experimental-regexp-engine-on-excessive-backtracks', '--disable-warning=ExperimentalWarning'];
 
+/** Lines shown from a failure on: its message, the difference and where it was. */
+const FAILURE_LINES_MAX = 40;
+
 const mongod = process.env[SHARED_URL] ? undefined : await startMongod().catch(withoutMongod);
 const env = {
   ...process.env,
@@ -44,6 +47,3 @@ async function runTap(args: readonly string[], env: NodeJS.ProcessEnv): Promise<
   console.log(`${count('pass')} passed, ${count('fail')} failed, ${count('skip') + count('todo')} skipped`);
   return exit;
 }
-
-/** Lines shown from a failure on: its message, the difference and where it was. */
-const FAILURE_LINES_MAX = 40;

@@ -28,6 +28,8 @@ export const limits = {
   pageSizeMax: 500,
   /** Resources that _include and _revinclude may add to one page. */
   includesMax: 1000,
+  /** References that one _revinclude looks up for a page: a wildcard over all types asks for some 180 a patient. */
+  includeKeysMax: 10_000,
   /** Rounds of :iterate. */
   iterateRoundsMax: 3,
   sortKeysMax: 5,

@@ -144,19 +144,24 @@ class Expansion {
     const pointedAt = include.target === undefined ? rows : rows.filter(({ type }) => type === include.target);
     if (pointedAt.length === 0) return [];
     const sources = include.source === '*' ? this.#context.definitions.resourceTypes : [include.source];
+    const wheres = sources.map((source) => ({ source, of: this.#pointingAt(pointedAt, source, include) }));
+    const keyCount = wheres.reduce((sum, { of }) => sum + of.length, 0);
+    if (keyCount > limits.includeKeysMax) throw this.#tooMany();
     const fresh: Row[] = [];
-    for (const source of sources) {
-      const of: Condition[] = [];
-      for (const parameter of referencesOf(source, include, this.#context)) {
-        const prefix = referencePrefix(parameterPrefix(source, parameter.code));
-        for (const { type, id } of pointedAt) {
-          if (parameter.targets.length > 0 && !parameter.targets.includes(type)) continue;
-          of.push({ kind: 'key', key: `${prefix}${type}/${id}` });
-        }
-      }
+    for (const { source, of } of wheres) {
       if (of.length > 0) fresh.push(...this.#take(await this.#fetch(source, { kind: 'or', of })));
     }
     return fresh;
+  }
+
+  /** A resource of `source` refers to one of the rows by a reference of the include. */
+  #pointingAt(rows: readonly Row[], source: string, include: Include): Condition[] {
+    return referencesOf(source, include, this.#context).flatMap((parameter) => {
+      const prefix = referencePrefix(parameterPrefix(source, parameter.code));
+      const reachable =
+        parameter.targets.length > 0 ? rows.filter(({ type }) => parameter.targets.includes(type)) : rows;
+      return reachable.map(({ type, id }): Condition => ({ kind: 'key', key: `${prefix}${type}/${id}` }));
+    });
   }
 
   async #fetch(type: string, where: Condition): Promise<Row[]> {

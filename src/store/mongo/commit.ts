@@ -17,6 +17,8 @@ import { Stage } from './stage.ts';
 
 /** Transactions under way at once. The server works on each with one core. */
 const GROUPS_MAX = 3;
+/** A commit that has waited for so long is told so instead of being begun. */
+const QUEUE_MS_MAX = 20_000;
 /** Slots for locks: so many that two unrelated keys rarely share one, so few that they need no tidying. */
 const LOCK_SLOTS = 65_536;
 
@@ -24,6 +26,8 @@ type Outcome = Written[] | StoreError;
 
 interface Waiting {
   commit: Commit;
+  /** By performance.now(): later it is not begun any more. */
+  until: number;
   resolve(written: Written[]): void;
   reject(reason: unknown): void;
 }
@@ -62,7 +66,7 @@ export class Committer {
 
   commit(commit: Commit): Promise<Written[]> {
     return new Promise((resolve, reject) => {
-      this.#queue.push({ commit, resolve, reject });
+      this.#queue.push({ commit, until: performance.now() + QUEUE_MS_MAX, resolve, reject });
       this.#schedule();
     });
   }
@@ -87,6 +91,7 @@ export class Committer {
 
   /** Starts a group from the front of the queue unless it has to wait for one under way; whether it did. */
   #startNext(): boolean {
+    this.#rejectLate();
     if (this.#queue.length === 0 || this.#underWay.size >= GROUPS_MAX) return false;
     const group = this.#next();
     for (const other of this.#underWay) {
@@ -102,6 +107,15 @@ export class Committer {
     // A group may fail before its turn to commit; the next one waits for the one before that all the same.
     this.#youngest = Promise.all([before, running]).then(() => {});
     return true;
+  }
+
+  /** In order of arrival: the first that may still wait ends the search. */
+  #rejectLate(): void {
+    const now = performance.now();
+    for (let first = this.#queue[0]; first !== undefined && first.until < now; first = this.#queue[0]) {
+      this.#queue.shift();
+      first.reject(new StoreError('unavailable', 'The database is too slow for what is asked of it'));
+    }
   }
 
   #next(): Group {

@@ -53,8 +53,8 @@ const SOCKET_CODES: ReadonlySet<unknown> = new Set([
 const ATTEMPTS_MAX = 40;
 const BACKOFF_MS = 4;
 const BACKOFF_MS_MAX = 250;
-/** No new attempt after this: the client has given up by then. */
-const TRANSACT_MS_MAX = 30_000;
+/** No new attempt after this. Together with the time in the queue it stays below what a request may take. */
+const TRANSACT_MS_MAX = 15_000;
 const COMMIT_ATTEMPTS_MAX = 3;
 /** Waiting for a majority; longer than any flush takes on servers that work. */
 const COMMIT_MS_MAX = 10_000;
