@@ -44,7 +44,8 @@ function pathSegments(path: string): string[] {
   const trimmed = path.endsWith('/') ? path.slice(0, -1) : path;
   if (trimmed === '') return [];
   try {
-    return trimmed.split('/').map(decodeURIComponent);
+    const segments = trimmed.split('/');
+    return trimmed.includes('%') ? segments.map(decodeURIComponent) : segments;
   } catch {
     throw new FhirError('invalid', 'The path has a "%" that does not begin an escape of UTF-8.');
   }

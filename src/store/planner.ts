@@ -41,6 +41,8 @@ export type Plan =
 
 /** What the planner asks of the adapter. */
 export interface Probe {
+  /** Whether a list of sort keys can be walked in its order; where not, that walk collects and sorts the whole type. */
+  readonly walksKeys: boolean;
   /** How many rows (or index entries) a source holds; counting stops at the cap. */
   count(source: Source, type: string, cap: number): number | Promise<number>;
   /**
@@ -268,7 +270,8 @@ async function choose(
     const sources = candidates.filter((candidate) => !isWalked(candidate.source));
     const smallest = await smallestOf(type, sources, COLLECT_MAX, probe);
     const isSmall = smallest !== undefined && (smallest.estimate ?? 0) < COLLECT_MAX;
-    return isSmall && !(await isCommon(type, smallest, parts, probe))
+    const canWalk = walk.kind !== 'keys' || probe.walksKeys;
+    return isSmall && !(canWalk && (await isCommon(type, smallest, parts, probe)))
       ? sortPlan(type, smallest, parts, order)
       : walkPlan(type, walk, parts, order);
   }

@@ -18,6 +18,7 @@ interface Size {
 export function sizesRemembered(from: number): (probe: Probe) => Probe {
   const sizes = new Map<string, Size>();
   return (probe) => ({
+    walksKeys: probe.walksKeys,
     count(source, type, cap) {
       const name = `${type} ${JSON.stringify(source)}`;
       const known = sizes.get(name);

@@ -19,6 +19,7 @@ function probe(sizes: Record<string, number> = {}, few?: Few): Probe & { asked: 
   const asked: string[] = [];
   return {
     asked,
+    walksKeys: true,
     count(source, _type, cap) {
       const [part] = source.kind === 'keys' ? source.of : [];
       const name = part === undefined ? source.kind : 'key' in part ? part.key : part.from;

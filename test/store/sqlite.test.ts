@@ -78,6 +78,7 @@ await t.test('every plan of a search finds the same, in steps of any size', asyn
   }
   // Counts that are made up lead the planner to every choice it has.
   const probe: Probe = {
+    walksKeys: true,
     count: (_source, _type, cap) => Math.floor(cap * Math.min(1, random() * 1.5)),
     few: (found, options) => (random() < 0.5 ? undefined : fewMatches(connection, found, options)),
   };

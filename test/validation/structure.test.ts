@@ -1,9 +1,9 @@
 // The structure walk: official examples pass, seeded faults are found where they stand.
 import { existsSync } from 'node:fs';
 import t from 'tap';
+import { nearest } from '../../src/base/text.ts';
 import { loadDefinitions } from '../../src/model/definitions.ts';
 import { parseJson } from '../../src/model/json.ts';
-import { nearest } from '../../src/base/text.ts';
 import { structureIssues } from '../../src/validation/structure.ts';
 import { readTgz, sharedData } from '../support/corpora.ts';
 

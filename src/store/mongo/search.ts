@@ -76,6 +76,7 @@ export async function isHolding(
 
 function probeIn(scope: Scope): Probe {
   return {
+    walksKeys: false,
     count: (source, type, cap) => countSource(scope, source, type, cap),
     few: (chosen, options) => few(scope, chosen, options),
   };

@@ -59,7 +59,7 @@ export function readable(error: unknown): unknown {
 
 const STATEMENTS_MAX = 500;
 
-/** A connection with its prepared statements; the least recently used one is dropped when there are too many. */
+/** A connection with its prepared statements; the oldest one is dropped when there are too many. */
 export class Connection {
   readonly db: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
@@ -102,10 +102,8 @@ export class Connection {
       statement = this.db.prepare(text);
       statement.setReturnArrays(true);
       if (this.#statements.size >= STATEMENTS_MAX) this.#drop();
-    } else {
-      this.#statements.delete(text);
+      this.#statements.set(text, statement);
     }
-    this.#statements.set(text, statement);
     return statement;
   }
 

@@ -42,6 +42,7 @@ export async function verifyChecks(connection: Connection, checks: readonly Pack
 
 async function findIds(connection: Connection, check: PackedCheck): Promise<string[]> {
   const probe = {
+    walksKeys: true,
     count: countSource.bind(undefined, connection),
     few: fewMatches.bind(undefined, connection),
   };
