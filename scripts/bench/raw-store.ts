@@ -70,7 +70,7 @@ async function run({ work, ms }: RawCommand): Promise<RawAnswer> {
 }
 
 function rawSqlite(): Raw {
-  const get = openReader(filled.slice('sqlite:'.length)).prepare(
+  const get = openReader(filled.slice('sqlite:'.length), { isMapped: true }).prepare(
     'SELECT id, v, lu, body FROM resource WHERE type = ? AND id = ?',
   );
   const path = fresh.slice('sqlite:'.length);

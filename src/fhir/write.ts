@@ -137,7 +137,8 @@ export async function conditionalDelete(
   return untilSettled(async () => {
     const match = await matchOne(type, request.query, caller, context);
     if (match.id === undefined) return { status: 204, headers: {}, interaction: 'delete' };
-    return deletionAnswer(await commitOne(deletionOf(type, match.id), [match.check], caller, context));
+    const write = deletionOf(type, match.id, versionInHeader('If-Match', request.header('if-match')));
+    return deletionAnswer(await commitOne(write, [match.check], caller, context));
   });
 }
 

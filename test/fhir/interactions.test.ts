@@ -178,7 +178,8 @@ await onBothStores(t, async (t, adapter) => {
     );
     t.equal(own.status, 201);
     t.equal(own.json.id, 'own-id');
-    t.equal((await ask('DELETE', 'Patient?identifier=urn:s|cu2')).status, 204);
+    t.equal((await ask('DELETE', 'Patient?identifier=urn:s|cu2', undefined, { 'If-Match': 'W/"7"' })).status, 412);
+    t.equal((await ask('DELETE', 'Patient?identifier=urn:s|cu2', undefined, { 'If-Match': 'W/"1"' })).status, 204);
     t.equal((await ask('GET', 'Patient/own-id')).status, 410);
     await ask('POST', 'Patient', body);
     t.equal((await ask('PUT', 'Patient?identifier=urn:s|cu1', body)).status, 412);

@@ -62,7 +62,7 @@ await t.test('every plan of a search finds the same, in steps of any size', asyn
   const folder = mkdtempSync(join(tmpdir(), 'careloom-sqlite-'));
   const path = join(folder, 'test.db');
   const store = await openSqliteStore({ path, clock: manualClock() });
-  const connection = new Connection(openReader(path));
+  const connection = new Connection(openReader(path, { isMapped: true }));
   test.teardown(async () => {
     connection.close();
     await store.close();

@@ -179,7 +179,8 @@ async function planEntry(
         const { type } = interaction;
         const match = await matchOne(type, entry.query, caller, context);
         checks.push(match.check);
-        return match.id === undefined ? { entry, interaction } : { entry, interaction, target: { type, id: match.id } };
+        if (match.id === undefined) return { entry, interaction };
+        return { entry, interaction, target: { type, id: match.id }, ...expectation(own) };
       }
       default:
         return { entry, interaction };

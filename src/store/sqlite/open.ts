@@ -16,7 +16,11 @@ export async function openSqliteStore({ path, clock }: { path: string; clock: Cl
   try {
     mkdirSync(dirname(path), { recursive: true });
     prepareFile(path);
-    return new SqliteStore({ path, connection: new Connection(openReader(path)), now: () => clock.now() });
+    return new SqliteStore({
+      path,
+      connection: new Connection(openReader(path, { isMapped: true })),
+      now: () => clock.now(),
+    });
   } catch (cause) {
     if (cause instanceof StoreError) throw cause;
     throw new StoreError('unavailable', `Cannot open ${path}: ${cause instanceof Error ? cause.message : cause}`, {

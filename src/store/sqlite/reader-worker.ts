@@ -6,7 +6,7 @@ import { runRead } from './read.ts';
 import { openReader } from './schema.ts';
 import { Connection } from './sql.ts';
 
-const connection = new Connection(openReader((workerData as { path: string }).path));
+const connection = new Connection(openReader((workerData as { path: string }).path, { isMapped: false }));
 
 parentPort?.on('message', (message: ReadJob | 'close') => {
   if (message === 'close') {

@@ -42,8 +42,11 @@ const WAL_PAGES = 32_000;
 const BUSY_MS = 5_000;
 const READER_CACHE_KB = 32 * 1024;
 const WRITER_CACHE_KB = 64 * 1024;
-/** Mapped reads spare a copy of each page; more than this stays in the page cache of the system. */
-const MMAP_BYTES = 1024 * 1024 * 1024;
+/**
+ * Mapped reads spare a copy of each page. For the main thread alone: each connection's map counts as memory of its own,
+ * and beyond this a page is copied from the system's cache, which costs a microsecond.
+ */
+const MMAP_BYTES = 256 * 1024 * 1024;
 
 /** Creates the file, or brings an older one up to date. Throws StoreError('newer-schema') for a newer one. */
 export function prepareFile(path: string): void {
@@ -61,10 +64,11 @@ export function prepareFile(path: string): void {
   }
 }
 
-/** A connection that only reads. */
-export function openReader(path: string): DatabaseSync {
+/** A connection that only reads; on the main thread with the file mapped. */
+export function openReader(path: string, { isMapped }: { isMapped: boolean }): DatabaseSync {
   const db = new DatabaseSync(path, { readOnly: true, timeout: BUSY_MS });
-  db.exec(`PRAGMA cache_size = -${READER_CACHE_KB}; PRAGMA mmap_size = ${MMAP_BYTES}; PRAGMA temp_store = MEMORY;`);
+  const mapped = isMapped ? MMAP_BYTES : 0;
+  db.exec(`PRAGMA cache_size = -${READER_CACHE_KB}; PRAGMA mmap_size = ${mapped}; PRAGMA temp_store = MEMORY;`);
   return db;
 }
 
@@ -73,7 +77,7 @@ export function openWriter(path: string): DatabaseSync {
   const db = new DatabaseSync(path, { timeout: BUSY_MS, enableForeignKeyConstraints: false });
   db.exec(
     `PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = ${WAL_PAGES}; PRAGMA cache_size = -${WRITER_CACHE_KB};` +
-      `PRAGMA mmap_size = ${MMAP_BYTES}; PRAGMA temp_store = MEMORY;`,
+      'PRAGMA temp_store = MEMORY;',
   );
   return db;
 }
