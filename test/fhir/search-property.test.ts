@@ -157,8 +157,9 @@ class Run {
       }
       const order = compareValues(a, b);
       if (order !== 0) return descending ? order > 0 : order < 0;
-      // Texts alike but for case and accents, or codes of several systems, may have an order of their own.
-      if (typeof a === 'string') return true;
+      // Texts alike but for case and accents, codes of several systems, and dates that begin together but do not end
+      // together may have an order of their own.
+      if (typeof a === 'string' || this.#slow.parameter(before.resourceType, code).type === 'date') return true;
     }
     return true;
   }

@@ -45,6 +45,7 @@ const WORDS = [
   'Müller-Lüdenscheidt',
   'Łukasz',
   'Straße',
+  'ΣΊΣΥΦΟΣ',
   'José',
   'Jose\u0301',
   'Nguyễn',
@@ -549,9 +550,11 @@ function valueFor(
 function textFor(random: Random, modifier: string | undefined, like: TypedValue | undefined): string {
   const text = textIn(random, like) ?? word(random);
   if (modifier === 'exact') return chance(random, 0.8) ? text : text.toUpperCase();
-  const letters = [...text].slice(0, 190);
-  const start = modifier === 'contains' ? below(random, Math.min(letters.length, 20)) : 0;
-  const part = letters.slice(start, start + 1 + below(random, letters.length)).join('');
+  // :contains looks at the whole of a long text for so much of it; without it a text is compared by its beginning.
+  const letters = modifier === 'contains' ? [...text] : [...text].slice(0, 190);
+  const start = modifier === 'contains' ? below(random, letters.length) : 0;
+  const length = 1 + below(random, modifier === 'contains' ? 45 : letters.length);
+  const part = letters.slice(start, start + length).join('');
   // A text of nothing but spaces or accents would ask for everything.
   if (part.normalize('NFKD').replace(/[\p{M}\s]/gu, '') === '') return 'a';
   return pick(random, [part, part, part.toUpperCase(), part.toLowerCase(), part.normalize('NFD')]);

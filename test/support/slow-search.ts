@@ -328,7 +328,7 @@ function textsOf({ value }: TypedValue): string[] {
   return PARTS.flatMap((part) => (object[part] ?? []) as string | string[]);
 }
 
-const LIKE: Readonly<Record<string, string>> = { Ł: 'l', ł: 'l', ß: 'ss' };
+const LIKE: Readonly<Record<string, string>> = { Ł: 'l', ł: 'l', ß: 'ss', ς: 'σ' };
 
 /** Letter by letter, so that no letter depends on what follows it. */
 const folded = (text: string): string =>

@@ -292,7 +292,9 @@ function addRange(prefix: Key, { low, high }: RangeValue, out: Set<Key>): void {
   const to = typeof high?.value === 'number' ? high.value : Number.POSITIVE_INFINITY;
   if (from === Number.NEGATIVE_INFINITY && to === Number.POSITIVE_INFINITY) return;
   for (const lists of quantityLists(prefix, low ?? high ?? {})) {
-    for (const key of numberRangeKeys(lists, from, to)) out.add(key);
+    // A range of one value is that value.
+    if (from === to) out.add(numberKey(lists, from));
+    else for (const key of numberRangeKeys(lists, from, to)) out.add(key);
   }
 }
 
