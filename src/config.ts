@@ -127,7 +127,18 @@ export const settings: readonly Setting[] = [
 ];
 
 /** Names with our prefix that belong to the tests and to no server. */
-const testNames: readonly string[] = ['CARELOOM_CACHE', 'CARELOOM_MONGOD', 'CARELOOM_TEST_MONGO'];
+const testNames: readonly string[] = [
+  'CARELOOM_CACHE',
+  'CARELOOM_CRASH_ROUNDS',
+  'CARELOOM_CRASH_SEED',
+  'CARELOOM_FUZZ_MS',
+  'CARELOOM_FUZZ_SEED',
+  'CARELOOM_MONGOD',
+  'CARELOOM_PROPERTY_MS',
+  'CARELOOM_SEED',
+  'CARELOOM_SHARED_DATA',
+  'CARELOOM_TEST_MONGO',
+];
 
 /** One or more settings are wrong; the message has a line for each. */
 export class ConfigError extends Error {
