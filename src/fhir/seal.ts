@@ -28,7 +28,9 @@ export function createSeal(key: Uint8Array): Seal {
       const bytes = Buffer.from(sealed, 'base64url');
       try {
         if (bytes.length < IV_BYTES + TAG_BYTES) throw new Error('too short');
-        const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, IV_BYTES), { authTagLength: TAG_BYTES });
+        const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, IV_BYTES), {
+          authTagLength: TAG_BYTES,
+        });
         decipher.setAuthTag(bytes.subarray(bytes.length - TAG_BYTES));
         const text = decipher.update(bytes.subarray(IV_BYTES, bytes.length - TAG_BYTES));
         return Buffer.concat([text, decipher.final()]).toString('utf8');
