@@ -9,7 +9,7 @@ import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { Check, Commit, Condition, Key, Written } from '../store.ts';
 import { StoreError, typeKey } from '../store.ts';
-import { Again, transact } from './faults.ts';
+import { Again, type Attempt, transact } from './faults.ts';
 import { groupSize } from './group.ts';
 import { type Collections, hash, type ResourceDoc } from './layout.ts';
 import { isHolding } from './search.ts';
@@ -17,6 +17,8 @@ import { Stage } from './stage.ts';
 
 /** Transactions under way at once. The server works on each with one core. */
 const GROUPS_MAX = 3;
+/** One attempt; longer than any takes on a server that works. Then it starts again. */
+const ATTEMPT_MS_MAX = 8_000;
 /** A commit that has waited for so long is told so instead of being begun. */
 const QUEUE_MS_MAX = 20_000;
 /** Slots for locks: so many that two unrelated keys rarely share one, so few that they need no tidying. */
@@ -148,13 +150,17 @@ export class Committer {
 
   async #transact(commits: readonly Commit[], before: Promise<void>): Promise<Outcome[]> {
     try {
-      const { outcomes, lastUpdated } = await transact(this.#context.client, async (session, again) => {
-        const tried = await this.#attempt(session, commits, again.isDuplicate);
-        await before;
-        // The one before had to start again and got a later instant.
-        if (tried.firstUpdated <= this.#committed) throw new Again();
-        return tried;
-      });
+      const { outcomes, lastUpdated } = await transact(
+        this.#context.client,
+        async (session, again) => {
+          const tried = await this.#attempt(session, commits, again);
+          await before;
+          // The one before had to start again and got a later instant.
+          if (tried.firstUpdated <= this.#committed) throw new Again();
+          return tried;
+        },
+        { attemptMs: ATTEMPT_MS_MAX },
+      );
       this.#committed = Math.max(this.#committed, lastUpdated);
       return outcomes;
     } catch (error) {
@@ -164,15 +170,15 @@ export class Committer {
     }
   }
 
-  async #attempt(session: ClientSession, commits: readonly Commit[], isCareful: boolean): Promise<Tried> {
+  async #attempt(session: ClientSession, commits: readonly Commit[], again: Attempt): Promise<Tried> {
     const { on, clock } = this.#context;
     const failures = await failedChecks(on, commits, session);
-    const stored = await storedRows(on, commits, session, isCareful);
+    const stored = await storedRows(on, commits, session, again.isDuplicate);
     const stage = new Stage(stored, { now: clock.now(), after: this.#given });
     const outcomes = commits.map((commit, at) => failures.get(at) ?? stage.add(commit.writes));
     if (stage.changes.length === 0) throw new Unchanged(outcomes);
     this.#given = stage.lastUpdated;
-    await write(on, stage, session);
+    await write(on, stage, session, again.signal);
     return { outcomes, firstUpdated: stage.firstUpdated, lastUpdated: stage.lastUpdated };
   }
 }
@@ -213,9 +219,12 @@ async function storedRows(
 }
 
 /** The outbox comes last: its server time then lies after everything that this transaction depended on. */
-async function write(on: Collections, stage: Stage, session: ClientSession): Promise<void> {
+async function write(on: Collections, stage: Stage, session: ClientSession, signal: AbortSignal): Promise<void> {
   const { inserts, replacements, past, changes } = stage;
+  // An attempt that was given up has no transaction any more: what it wrote now would stay.
+  signal.throwIfAborted();
   if (inserts.length > 0) await on.resource.insertMany(inserts, { session, ordered: false });
+  signal.throwIfAborted();
   if (replacements.length > 0) {
     const operations = replacements.map(
       ({ before, after }): AnyBulkWriteOperation<ResourceDoc> => ({
@@ -225,7 +234,9 @@ async function write(on: Collections, stage: Stage, session: ClientSession): Pro
     const { matchedCount } = await on.resource.bulkWrite(operations, { session, ordered: false });
     if (matchedCount !== replacements.length) throw new Error('a row changed within a snapshot');
   }
+  signal.throwIfAborted();
   if (past.length > 0) await on.history.insertMany(past, { session, ordered: false });
+  signal.throwIfAborted();
   // The server replaces an empty timestamp by its own time.
   await on.outbox.insertOne({ _id: new ObjectId(), ts: new Timestamp({ t: 0, i: 0 }), changes }, { session });
 }

@@ -56,6 +56,8 @@ const BACKOFF_MS_MAX = 250;
 /** No new attempt after this. Together with the time in the queue it stays below what a request may take. */
 const TRANSACT_MS_MAX = 15_000;
 const COMMIT_ATTEMPTS_MAX = 3;
+/** Giving an attempt up must not take as long as what it was given up for. */
+const ABORT_MS_MAX = 2_000;
 /** Waiting for a majority; longer than any flush takes on servers that work. */
 const COMMIT_MS_MAX = 10_000;
 /** Then it may be no living process that holds the row: 0.1 s have passed. */
@@ -127,14 +129,24 @@ const OPTIONS: TransactionOptions = {
   maxCommitTimeMS: COMMIT_MS_MAX,
 };
 
+/** What an attempt knows of itself. */
+export interface Attempt {
+  attempt: number;
+  isDuplicate: boolean;
+  /** Aborted when the attempt was given up. */
+  signal: AbortSignal;
+}
+
 /**
  * Runs `work` in a transaction and commits it, durable on a majority. Met by a concurrent write, all of it starts again
  * on a new snapshot, so the loser of a race sees what the winner wrote; after too many attempts: 'unavailable'.
- * `work` gets the attempt (from 1) and whether a duplicate key ended one before.
+ * `work` gets the attempt (from 1) and whether a duplicate key ended one before. With `attemptMs` it is given up and
+ * started again when it takes longer; its signal is then aborted, and it must not write any more.
  */
 export async function transact<T>(
   client: MongoClient,
-  work: (session: ClientSession, again: { attempt: number; isDuplicate: boolean }) => Promise<T>,
+  work: (session: ClientSession, again: Attempt) => Promise<T>,
+  { attemptMs }: { attemptMs?: number } = {},
 ): Promise<T> {
   let isDuplicate = false;
   const endsAt = performance.now() + TRANSACT_MS_MAX;
@@ -142,8 +154,16 @@ export async function transact<T>(
     const session = client.startSession();
     try {
       session.startTransaction(OPTIONS);
-      const result = await work(session, { attempt, isDuplicate });
-      await commitTransaction(session);
+      const over = new AbortController();
+      const working = work(session, { attempt, isDuplicate, signal: over.signal });
+      const tooLong = (): Error => {
+        over.abort();
+        // What it waits for on the server ends with it, and it lets go of its rows.
+        void endSession(client, session);
+        return new Again('an attempt took too long');
+      };
+      const result = attemptMs === undefined ? await working : await within(attemptMs, working, tooLong);
+      await within(COMMIT_MS_MAX * 1.2, commitTransaction(session), unanswered);
       return result;
     } catch (error) {
       await abort(session);
@@ -185,9 +205,7 @@ async function commitTransaction(session: ClientSession): Promise<void> {
       const isUnknown = error instanceof MongoError && error.hasErrorLabel('UnknownTransactionCommitResult');
       if (!isUnknown && !isConnectionLost(error)) throw error;
       if (attempt >= COMMIT_ATTEMPTS_MAX || error instanceof MongoServerSelectionError) {
-        throw new Unanswered('unavailable', 'The database did not answer; the commit may have happened', {
-          cause: error,
-        });
+        throw unanswered(error);
       }
     }
   }
@@ -196,9 +214,34 @@ async function commitTransaction(session: ClientSession): Promise<void> {
 /** Never followed by another attempt: what was asked for may have been done. */
 class Unanswered extends StoreError {}
 
+function unanswered(cause?: unknown): Unanswered {
+  return new Unanswered('unavailable', 'The database did not answer; the commit may have happened', { cause });
+}
+
+/** The result of `work`, or the error that `late` makes when it is not there in time; `work` goes on unheard then. */
+async function within<T>(ms: number, work: Promise<T>, late: () => Error): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(late()), ms);
+  try {
+    return await Promise.race([work, promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Ends a session on the server, whatever it is doing. Never throws: the server ends it by itself in a minute. */
+async function endSession(client: MongoClient, session: ClientSession): Promise<void> {
+  const id = session.id?.id;
+  if (id === undefined) return;
+  await client
+    .db('admin')
+    .command({ killSessions: [{ id }] })
+    .catch(() => {});
+}
+
 async function abort(session: ClientSession): Promise<void> {
   try {
-    if (session.inTransaction()) await session.abortTransaction();
+    if (session.inTransaction()) await within(ABORT_MS_MAX, session.abortTransaction(), unanswered);
   } catch {
     // The server forgets it by itself.
   }
