@@ -1,5 +1,6 @@
 // Bundles put together from stored bytes: no stored body is ever parsed to be sent. https://hl7.org/fhir/R4/bundle.html
 import type { Row } from '../store/store.ts';
+import { etag } from './answer.ts';
 
 export interface BundleLink {
   relation: 'self' | 'next';
@@ -63,6 +64,6 @@ export function historyEntry(row: Row, baseUrl: string): Uint8Array[] {
   const status = row.body === null ? '204 No Content' : row.version === 1 ? '201 Created' : '200 OK';
   return entryWith(`${baseUrl}/${row.type}/${row.id}`, row.body === null ? undefined : [row.body], {
     request: { method, url: method === 'POST' ? row.type : `${row.type}/${row.id}` },
-    response: { status, etag: `W/"${row.version}"`, lastModified: new Date(row.lastUpdated).toISOString() },
+    response: { status, etag: etag(row.version), lastModified: new Date(row.lastUpdated).toISOString() },
   });
 }

@@ -4,7 +4,7 @@ import { FhirError, operationOutcome } from '../../base/outcome.ts';
 import { matchesKeys } from '../../store/match.ts';
 import type { Check, Condition, Row, Write, Written } from '../../store/store.ts';
 import { StoreError } from '../../store/store.ts';
-import { preferences, versionInHeader, writtenBody } from '../answer.ts';
+import { etag, preferences, versionInHeader, writtenBody } from '../answer.ts';
 import { bundlePieces, entryWith } from '../bundle.ts';
 import { conditionOf, matches, matchOne, severalMatch, untilSettled } from '../conditional.ts';
 import type { EngineContext } from '../context.ts';
@@ -441,7 +441,7 @@ function writtenResponse(
   const response = {
     status: statusLine(status),
     ...(isDeleted ? {} : { location: versionUrl({ type, id, version }, context) }),
-    ...(version === 0 ? {} : { etag: `W/"${version}"`, lastModified: new Date(lastUpdated).toISOString() }),
+    ...(version === 0 ? {} : { etag: etag(version), lastModified: new Date(lastUpdated).toISOString() }),
   };
   // A Bundle's response repeats the resources only where the client asks for them: it sent them a moment ago.
   const wanted = /\breturn=representation\b/.test(request.header('prefer') ?? '');
