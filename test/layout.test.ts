@@ -32,6 +32,10 @@ const homes: Record<string, readonly string[]> = {
   pino: ['base/log.ts'],
   ajv: ['config.ts'],
   'prom-client': ['http/metrics.ts'],
+  saxes: ['model/xml.ts'],
+  fhirpath: ['model/path.ts'],
+  graphql: ['fhir/operations/graphql/'],
+  '@lhncbc/ucum-lhc': ['terminology/ucum.ts'],
 };
 
 const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));

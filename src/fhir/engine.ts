@@ -11,6 +11,8 @@ import type { EngineContext } from './context.ts';
 import { history } from './history.ts';
 import type { Answer, Caller, Engine, FhirRequest } from './interaction.ts';
 import { type Maintenance, maintenance } from './maintenance.ts';
+import { performOperation } from './operations/perform.ts';
+import { conditionalPatch, patch } from './patch.ts';
 import type { Resource } from './prepare.ts';
 import { read, vread } from './read.ts';
 import { type Interaction, routeRequest } from './route.ts';
@@ -84,6 +86,12 @@ export async function createEngine(options: EngineOptions): Promise<Engine & Mai
           caller,
           context,
         );
+      case 'patch':
+        return patch(interaction.type, interaction.id, request, caller, context);
+      case 'conditional-patch':
+        return conditionalPatch(interaction.type, request, caller, context);
+      case 'operation':
+        return performOperation(interaction.operation, interaction, request, caller, { ...context, perform });
       case 'bundle':
         return bundle(request, caller);
     }

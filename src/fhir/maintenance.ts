@@ -57,8 +57,8 @@ async function* everyRow({ store }: EngineContext): AsyncGenerator<IndexedRow[]>
 /** The index that a row should have, when it has another. */
 function freshIndex(row: IndexedRow, context: EngineContext) {
   const resource = JSON.parse(Buffer.from(row.body ?? []).toString('utf8')) as Resource & { id: string };
-  const { keys, ord } = indexResource(resource, context);
+  const { keys, terms, ord } = indexResource(resource, context);
   const known = new Set(row.allKeys);
   const same = ord === row.ord && keys.length === known.size && keys.every((key) => known.has(key));
-  return same ? undefined : { type: row.type, id: row.id, version: row.version, ord, keys };
+  return same ? undefined : { type: row.type, id: row.id, version: row.version, ord, keys, terms };
 }

@@ -67,13 +67,14 @@ export function writeOf(
 ): Write {
   const { body, stampAt } = withIdAndMeta(compactJson(bytes), { id });
   const identified = { ...resource, id };
-  const { keys, ord, owner } = indexResource(identified, context);
+  const { keys, terms, ord, owner } = indexResource(identified, context);
   return {
     type: resource.resourceType,
     id,
     body,
     stampAt,
     keys,
+    terms,
     ord,
     owner,
     ...(expect === undefined ? {} : { expect }),
@@ -88,6 +89,7 @@ export function deletionOf(type: string, id: string, expect?: number): Write {
     body: null,
     stampAt: 0,
     keys: [],
+    terms: [],
     ord: 0,
     owner: `${type}/${id}`,
     ...(expect === undefined ? {} : { expect }),

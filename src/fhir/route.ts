@@ -3,6 +3,8 @@ import { FhirError } from '../base/outcome.ts';
 import { nearest } from '../base/text.ts';
 import type { Definitions } from '../model/definitions.ts';
 import type { FhirRequest } from './interaction.ts';
+import { type Operation, operationsAt } from './operations/operation.ts';
+import { operations } from './operations/table.ts';
 
 /** What a request asks for, before anything is looked up. `path` is the part of the URL that a paging link repeats. */
 export type Interaction =
@@ -21,6 +23,9 @@ export type Interaction =
   | { kind: 'search-system'; path: string; posted: boolean }
   /** `type` absent: every member type of the compartment. */
   | { kind: 'search-compartment'; compartment: string; id: string; type?: string; path: string; posted: boolean }
+  | { kind: 'patch'; type: string; id: string }
+  | { kind: 'conditional-patch'; type: string }
+  | { kind: 'operation'; operation: Operation; type?: string; id?: string }
   | { kind: 'bundle' };
 
 const ID = /^[A-Za-z0-9\-.]{1,64}$/;
@@ -59,7 +64,7 @@ function interactionsAt(segments: readonly string[], definitions: Definitions): 
     if (first === '_history') return { GET: { kind: 'history-system' } };
     if (first === '_search') return { POST: { kind: 'search-system', path: '', posted: true } };
   }
-  if (first.startsWith('$')) throw unknownOperation(first);
+  if (first.startsWith('$') && rest.length === 0) return operationAt('system', first);
   if (!definitions.isResourceType(first)) throw unknownPath(first, definitions);
   return rest.length === 0 ? onType(first) : belowType(first, rest, definitions);
 }
@@ -68,13 +73,14 @@ const onType = (type: string): ByMethod => ({
   GET: { kind: 'search-type', type, path: type, posted: false },
   POST: { kind: 'create', type },
   PUT: { kind: 'conditional-update', type },
+  PATCH: { kind: 'conditional-patch', type },
   DELETE: { kind: 'conditional-delete', type },
 });
 
 function belowType(type: string, [id = '', ...rest]: readonly string[], definitions: Definitions): ByMethod {
   if (rest.length === 0 && id === '_search') return { POST: { kind: 'search-type', type, path: type, posted: true } };
   if (rest.length === 0 && id === '_history') return { GET: { kind: 'history-type', type } };
-  if (id.startsWith('$')) throw unknownOperation(id);
+  if (id.startsWith('$') && rest.length === 0) return operationAt('type', id, { type });
   if (!ID.test(id)) {
     throw new FhirError(
       'not-found',
@@ -83,9 +89,14 @@ function belowType(type: string, [id = '', ...rest]: readonly string[], definiti
   }
   const [next, last, ...more] = rest;
   if (next === undefined) {
-    return { GET: { kind: 'read', type, id }, PUT: { kind: 'update', type, id }, DELETE: { kind: 'delete', type, id } };
+    return {
+      GET: { kind: 'read', type, id },
+      PUT: { kind: 'update', type, id },
+      PATCH: { kind: 'patch', type, id },
+      DELETE: { kind: 'delete', type, id },
+    };
   }
-  if (next.startsWith('$')) throw unknownOperation(next);
+  if (next.startsWith('$') && last === undefined) return operationAt('instance', next, { type, id });
   if (next === '_history' && more.length === 0) {
     return {
       GET: last === undefined ? { kind: 'history-instance', type, id } : { kind: 'vread', type, id, version: last },
@@ -123,11 +134,22 @@ function inCompartment(
   return posted ? { POST: search } : { GET: search };
 }
 
-function unknownOperation(name: string): FhirError {
-  return new FhirError(
-    'not-found',
-    `${printable(name)} is not an operation of this server at this address; its CapabilityStatement at /metadata lists those it has.`,
-  );
+function operationAt(
+  level: 'system' | 'type' | 'instance',
+  name: string,
+  on: { type?: string; id?: string } = {},
+): ByMethod {
+  const offered = operationsAt(operations, level, on.type);
+  const operation = offered.find(({ code }) => code === name.slice(1));
+  if (operation === undefined) {
+    const names = offered.map(({ code }) => `$${code}`);
+    throw new FhirError(
+      'not-found',
+      `${printable(name)} is not an operation of this server at this address; it has here: ${names.length === 0 ? 'none' : names.join(', ')}.`,
+    );
+  }
+  const interaction: Interaction = { kind: 'operation', operation, ...on };
+  return operation.affectsState ? { POST: interaction } : { GET: interaction, POST: interaction };
 }
 
 function unknownPath(name: string, definitions: Definitions): FhirError {

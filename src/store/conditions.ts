@@ -37,6 +37,7 @@ export function simplify(condition: Condition): Condition {
     case 'all':
     case 'none':
     case 'key':
+    case 'term':
       return condition;
     case 'ids':
       return condition.ids.length === 0 ? none : condition;

@@ -1,5 +1,5 @@
 // Conditions decided on one row in memory: byte order of keys, and the conditions that need no other row.
-import type { Condition, Key, Within } from './store.ts';
+import type { Condition, Key, Slice, Term, Within } from './store.ts';
 
 /** What a condition looks at in a row. */
 export interface MatchedRow {
@@ -7,6 +7,8 @@ export interface MatchedRow {
   id: string;
   lastUpdated: number;
   keys: readonly Key[];
+  /** Needed where a condition asks for terms. */
+  terms?: readonly Term[];
 }
 
 /** Decides `refers` and `referred`, which need other rows; without it they throw. */
@@ -37,9 +39,17 @@ export function inSpan(key: Key, span: { from: Key; to: Key; within?: Within }):
 }
 
 function fits(key: Key, within: Within): boolean {
-  if (within.kind === 'tail') return compareKeys(key.slice(within.at), within.atMost) <= 0;
+  if (within.kind === 'slices') return within.of.every((slice) => fitsSlice(key, slice));
   const tab = key.indexOf('\t', 5);
   return key.slice(5, tab < 0 ? undefined : tab).includes(within.text);
+}
+
+function fitsSlice(key: Key, { at, length, atLeast, atMost }: Slice): boolean {
+  const text = key.slice(at, at + length);
+  return (
+    (atLeast === undefined || compareKeys(text, atLeast) >= 0) &&
+    (atMost === undefined || compareKeys(text, atMost) <= 0)
+  );
 }
 
 /** Whether the condition holds for the row; a lastUpdated range is half-open like a span. */
@@ -53,6 +63,11 @@ export function matchesKeys(row: MatchedRow, condition: Condition, joins?: Joins
       return row.keys.includes(condition.key);
     case 'span':
       return row.keys.some((key) => inSpan(key, condition));
+    case 'term':
+      if (row.terms === undefined) throw new TypeError('the terms of this row are not at hand');
+      return condition.prefix === true
+        ? row.terms.some((term) => term.startsWith(condition.term))
+        : row.terms.includes(condition.term);
     case 'ids':
       return condition.ids.includes(row.id);
     case 'lastUpdated':

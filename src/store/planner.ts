@@ -4,18 +4,8 @@
 // plan of one search yields the same total order, so page 2 may be found in another way than page 1.
 import { and, conjuncts, or, simplify } from './conditions.ts';
 import { compareKeys } from './match.ts';
-import type { Alias, Condition, Filter, Key, SortKey, Within } from './store.ts';
+import type { Alias, Condition, Filter, Key, Part, SortKey, Source } from './store.ts';
 import { typeKey } from './store.ts';
-
-/** One list of the index, or a stretch of it. */
-export type Part = { key: Key } | { from: Key; to: Key; within?: Within };
-
-/** A set of rows to collect. `keys`: the union of the parts; its lists may hold rows of other types as well. */
-export type Source =
-  | { kind: 'ids'; ids: readonly string[] }
-  | { kind: 'keys'; of: readonly Part[] }
-  | { kind: 'lastUpdated'; from?: number; to?: number }
-  | { kind: 'type' };
 
 /**
  * A list to walk that already has the order asked for. `ord`: the merged lists of the keys, by clinical date.
@@ -209,7 +199,7 @@ function sourcesOf(parts: readonly Condition[]): readonly Candidate[] {
 
 function sourceOf(part: Condition): Candidate | undefined {
   if (part.kind === 'ids') return { source: { kind: 'ids', ids: part.ids }, covers: [part] };
-  if (part.kind === 'lastUpdated') return { source: part, covers: [part] };
+  if (part.kind === 'lastUpdated' || part.kind === 'term') return { source: part, covers: [part] };
   const cover = coverOf(part);
   if (cover === undefined) return undefined;
   return { source: { kind: 'keys', of: cover.parts }, covers: cover.exact ? [part] : [] };

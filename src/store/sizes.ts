@@ -1,5 +1,6 @@
 // Sizes of lists, remembered for a while: they only guide the planner, and a long list stays long.
-import type { Probe, Source } from './planner.ts';
+import type { Probe } from './planner.ts';
+import type { Source } from './store.ts';
 
 const REMEMBERED_MAX = 2_000;
 const REMEMBERED_MS = 30_000;

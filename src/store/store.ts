@@ -27,16 +27,25 @@ export interface Row {
 }
 
 /**
+ * A further string by which a resource is found: by equality or by its beginning, without any order. Terms are cheaper
+ * to write than keys and cannot be walked, sorted by or handed back; what is searched for now and then is a term.
+ */
+export type Term = string;
+
+/**
  * A predicate on one resource. `key`, `span` and `joins` are true when at least one key of the resource fits.
  * A span is half-open: from ≤ key < to. `within` must hold for the same key that lies in the span:
- * `tail`: the key's characters from index `at` on are ≤ `atMost` (keys with a tail are ASCII throughout);
+ * `slices`: for each of them, the `length` characters of the key from index `at` on are ≥ `atLeast` and ≤ `atMost` where
+ * these are given (keys that are sliced are ASCII throughout; a key that ends before yields what it has there);
  * `contains`: `text` occurs in the part of the key between its fifth character and the first TAB.
+ * `term` is true when the resource has that term, with `prefix` when it has one that begins so.
  */
 export type Condition =
   | { kind: 'all' }
   | { kind: 'none' }
   | { kind: 'key'; key: Key }
   | { kind: 'span'; from: Key; to: Key; within?: Within }
+  | { kind: 'term'; term: Term; prefix?: true }
   | { kind: 'ids'; ids: readonly string[] }
   | { kind: 'lastUpdated'; from?: number; to?: number }
   | { kind: 'and'; of: readonly Condition[] }
@@ -47,7 +56,15 @@ export type Condition =
   /** A live resource of `by.type`, for which `by.where` holds, has the key `prefix` + my own "Type/id". */
   | { kind: 'referred'; prefix: Key; by: Alias };
 
-export type Within = { kind: 'tail'; at: number; atMost: string } | { kind: 'contains'; text: string };
+export type Within = { kind: 'slices'; of: readonly Slice[] } | { kind: 'contains'; text: string };
+
+/** A stretch of a key and its bounds, both inclusive and compared by bytes. */
+export interface Slice {
+  at: number;
+  length: number;
+  atLeast?: string;
+  atMost?: string;
+}
 
 /** Resources of one type for which a condition holds. The filter is added to every alias, by the planner alone. */
 export interface Alias {
@@ -85,12 +102,41 @@ export interface Search extends Alias {
   bodyless?: boolean;
   /** Time the store may take; a search that is not done by then throws StoreError('too-costly'). */
   budgetMs: number;
+  /** Say with the page how it was found. */
+  explain?: true;
 }
 
 export interface Page {
   rows: Row[];
   /** The cursor of the next page; absent when this is the last. */
   next?: string;
+  explanation?: Explanation;
+}
+
+/** One list of the index, or a stretch of it. */
+export type Part = { key: Key } | { from: Key; to: Key; within?: Within };
+
+/** A set of rows. `keys`: the union of the parts; its lists may hold rows of other types as well. */
+export type Source =
+  | { kind: 'ids'; ids: readonly string[] }
+  | { kind: 'keys'; of: readonly Part[] }
+  | { kind: 'term'; term: Term; prefix?: true }
+  | { kind: 'lastUpdated'; from?: number; to?: number }
+  | { kind: 'type' };
+
+/** How a page was found. */
+export interface Explanation {
+  /** `walk`: a list followed in the order asked for until the page was full; `sort`: a set collected and sorted. */
+  plan: 'none' | 'walk' | 'sort';
+  /** What was walked or collected; absent for `none`. */
+  source?: Source;
+  /** What was left to check on each candidate. */
+  residual: Condition;
+  /** What the planner counted to decide, in order; counting stops at a cap. */
+  counts: readonly { source: Source; count: number }[];
+  /** Candidates whose residual conditions were checked. */
+  examined: number;
+  ms: number;
 }
 
 /** `exact` is false when counting stopped at the cap. */
@@ -107,6 +153,10 @@ export interface HistorySearch {
   since?: number;
   /** Only versions at or before this instant, ms. */
   until?: number;
+  /** Only versions that were the current one at some instant of from ≤ t < to, ms. */
+  current?: { from: number; to: number };
+  /** Only versions of these resources (that are also of `type`, where it is given). */
+  of?: readonly { type: string; id: string }[];
   limit: number;
   after?: string;
   budgetMs: number;
@@ -127,6 +177,8 @@ export interface Write {
   ord: number;
   /** All keys, without duplicates, the type key included. Empty for a deletion. */
   keys: Key[];
+  /** All terms, without duplicates. Empty for a deletion. */
+  terms: Term[];
   /** The patient whose data this is ("Patient/1"), or the resource itself: data of one owner stay together when sharded. */
   owner: string;
   expect?: 'absent' | number;
@@ -144,6 +196,8 @@ export interface Check extends Alias {
 export interface Commit {
   writes: readonly Write[];
   checks?: readonly Check[];
+  /** Decide everything and answer as if it were done, but leave the store as it is. */
+  dryRun?: true;
 }
 
 /** What became of a write. `version` 0: it was a deletion of something that did not exist. `created`: no live version before. */
@@ -229,6 +283,16 @@ export interface IndexedRow extends Row {
   allKeys: Key[];
 }
 
+/** The index of one version, made anew. */
+export interface Reindexed {
+  type: string;
+  id: string;
+  version: number;
+  ord: number;
+  keys: Key[];
+  terms: Term[];
+}
+
 export interface Store {
   /** What it is and where, for people, without secrets: "SQLite ./data/careloom.db". */
   readonly name: string;
@@ -252,8 +316,8 @@ export interface Store {
   stats(): Promise<Map<string, number>>;
   /** All live resources of a type (of all types), page by page in an order of the store's own; for export, reindex, verify. */
   scan(options: { type?: string; after?: string; limit: number }): Promise<{ rows: IndexedRow[]; next?: string }>;
-  /** Replaces keys and ord of rows that still have the version given; no new version arises. The number replaced. */
-  reindex(rows: readonly { type: string; id: string; version: number; ord: number; keys: Key[] }[]): Promise<number>;
+  /** Replaces keys, terms and ord of rows that still have the version given; no new version arises. The number replaced. */
+  reindex(rows: readonly Reindexed[]): Promise<number>;
   /** Checks that index, rows and history agree among themselves; one sentence per problem, without patient data. */
   verify(options: { onProgress?: (done: number) => void }): AsyncIterable<string>;
   /** Throws StoreError('unavailable') when the store cannot answer now. */

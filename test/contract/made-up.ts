@@ -1,7 +1,18 @@
 // Data and small tools that the parts of the store contract share.
 import type tap from 'tap';
 import type { Clock } from '../../src/base/clock.ts';
-import type { Commit, Condition, Key, Page, Row, Search, Store, StoreError, Write } from '../../src/store/store.ts';
+import type {
+  Commit,
+  Condition,
+  Key,
+  Page,
+  Row,
+  Search,
+  Store,
+  StoreError,
+  Term,
+  Write,
+} from '../../src/store/store.ts';
 import { NO_ORD, typeKey } from '../../src/store/store.ts';
 import { everything } from '../support/memory-store.ts';
 
@@ -43,6 +54,7 @@ export function manualClock(): ManualClock {
 
 export interface WriteOptions {
   keys?: readonly Key[];
+  terms?: readonly Term[];
   ord?: number;
   expect?: 'absent' | number;
   text?: string;
@@ -52,7 +64,7 @@ export interface WriteOptions {
 export function write(
   type: string,
   id: string,
-  { keys = [], ord = NO_ORD, expect, text = '' }: WriteOptions = {},
+  { keys = [], terms = [], ord = NO_ORD, expect, text = '' }: WriteOptions = {},
 ): Write {
   const head = `{"resourceType":"${type}","id":"${id}","meta":{`;
   return {
@@ -62,13 +74,14 @@ export function write(
     stampAt: Buffer.byteLength(head),
     ord,
     keys: [typeKey(type), ...keys],
+    terms: [...terms],
     owner: `${type}/${id}`,
     ...(expect === undefined ? {} : { expect }),
   };
 }
 
 export function deletion(type: string, id: string, expect?: number): Write {
-  const gone = { type, id, body: null, stampAt: 0, ord: NO_ORD, keys: [], owner: `${type}/${id}` };
+  const gone = { type, id, body: null, stampAt: 0, ord: NO_ORD, keys: [], terms: [], owner: `${type}/${id}` };
   return expect === undefined ? gone : { ...gone, expect };
 }
 

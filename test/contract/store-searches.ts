@@ -57,7 +57,10 @@ const conditions: Case = async (t, store) => {
     ['span the wrong way round', span('a.tok2', 'a.tok1'), ''],
     [
       'span, tail of the same key',
-      { ...span('a.rng0010', 'a.rnh'), within: { kind: 'tail', at: 9, atMost: '004' } } as Condition,
+      {
+        ...span('a.rng0010', 'a.rnh'),
+        within: { kind: 'slices', of: [{ at: 9, length: 3, atMost: '004' }] },
+      } as Condition,
       'a1 a5',
     ],
     [

@@ -365,6 +365,7 @@ const upkeep: Case = async (t, { store }) => {
     version,
     ord: 5,
     keys: ['@typeAlpha', 'a.tok9'],
+    terms: [],
   });
   t.equal(
     await store.reindex([fresh('r2', 1), fresh('r3', 7), fresh('r1', 2), fresh('none', 1)]),

@@ -47,7 +47,16 @@ export function randomWrite(random: Random, body: (type: string, id: string) => 
   for (let count = below(random, 3); count > 0; count--)
     keys.add(`${REFERENCE}${pick(random, types)}/${pick(random, ids)}`);
   const ord = random() < 0.2 ? NO_ORD : below(random, 30) * 86_400_000;
-  const write = { type, id, body: new Uint8Array(), stampAt: 0, ord, keys: [...keys], owner: `${type}/${id}` };
+  const write = {
+    type,
+    id,
+    body: new Uint8Array(),
+    stampAt: 0,
+    ord,
+    keys: [...keys],
+    terms: [],
+    owner: `${type}/${id}`,
+  };
   return { ...write, ...body(type, id) };
 }
 
@@ -68,7 +77,7 @@ export function randomCondition(random: Random, depth: number, lastUpdated: read
         : { kind: 'span', from: text(pick(random, words)), to: text(pick(random, [...words, '\u{10FFFF}'])) };
     case 3: {
       const from = below(random, 100);
-      const within = { kind: 'tail', at: 9, atMost: digits(from + below(random, 80)) } as const;
+      const within = { kind: 'slices', of: [{ at: 9, length: 9, atMost: digits(from + below(random, 80)) }] } as const;
       return { kind: 'span', from: `a.rng${digits(from)}`, to: 'a.rnh', ...(random() < 0.7 ? { within } : {}) };
     }
     case 4:

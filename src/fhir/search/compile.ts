@@ -5,7 +5,7 @@ import { folded } from '../../base/text.ts';
 import { dateRange, MAX_TIME, MIN_TIME } from '../../model/dates.ts';
 import { decimalRange } from '../../model/decimal.ts';
 import type { SearchParameter } from '../../model/definitions.ts';
-import type { Condition, Key, SortKey } from '../../store/store.ts';
+import type { Condition, Key, Slice, SortKey, Within } from '../../store/store.ts';
 import { type IndexContext, referenceTarget } from './index-resource.ts';
 import {
   codedUnitLists,
@@ -31,6 +31,11 @@ export interface CompileContext extends IndexContext {
 const or = (of: readonly Condition[]): Condition =>
   of.length === 1 && of[0] !== undefined ? of[0] : { kind: 'or', of };
 const key = (value: Key): Condition => ({ kind: 'key', key: value });
+/** The stretch of a key that follows what a span compares. */
+const tail = (at: number, length: number, bounds: Omit<Slice, 'at' | 'length'>): Within => ({
+  kind: 'slices',
+  of: [{ at, length, ...bounds }],
+});
 const span = (range: { from: Key; to: Key }): Condition => ({ kind: 'span', ...range });
 
 /** The condition on a resource of `type` that all criteria express. */
@@ -219,7 +224,7 @@ function dateCondition(prefix: Key, value: string, name: string, context: Compil
     case 'eq':
       return {
         ...timeSpan(`${prefix}l`, { from, to }),
-        within: { kind: 'tail', at: DATE_TAIL_AT, atMost: encodeTime(to) },
+        within: tail(DATE_TAIL_AT, 9, { atMost: encodeTime(to) }),
       };
     case 'ne':
       return or([low({ to: from }), high({ from: to + 1 })]);
@@ -240,7 +245,7 @@ function dateCondition(prefix: Key, value: string, name: string, context: Compil
       const margin = approximately(from, to, context.now);
       return {
         ...timeSpan(`${prefix}h`, { from: from - margin + 1 }),
-        within: { kind: 'tail', at: DATE_TAIL_AT, atMost: encodeTime(to + margin - 1) },
+        within: tail(DATE_TAIL_AT, 9, { atMost: encodeTime(to + margin - 1) }),
       };
     }
   }
@@ -370,7 +375,7 @@ function within(lists: NumberLists, from: number, to: number): Condition[] {
       kind: 'span',
       from: lists.low + low,
       to: `${lists.low}${high}\x7f`,
-      within: { kind: 'tail', at: lists.low.length + high.length, atMost: high },
+      within: tail(lists.low.length + high.length, 11, { atMost: high }),
     },
   ];
 }
@@ -385,7 +390,7 @@ function overlapping(lists: NumberLists, from: number, to: number): Condition[] 
       kind: 'span',
       from: lists.high + low,
       to: `${lists.high}\x7f`,
-      within: { kind: 'tail', at: lists.high.length + low.length, atMost: high },
+      within: tail(lists.high.length + low.length, 11, { atMost: high }),
     },
   ];
 }

@@ -5,7 +5,7 @@ import type { Definitions, SearchParameter } from '../../model/definitions.ts';
 import { parseCanonical, parseReference } from '../../model/references.ts';
 import type { Accessor, TypedValue } from '../../model/search-accessors.ts';
 import { indexedParameters } from '../../model/search-parameters.ts';
-import { type Key, NO_ORD, typeKey } from '../../store/store.ts';
+import { type Key, NO_ORD, type Term, typeKey } from '../../store/store.ts';
 import {
   codedUnitLists,
   compartmentKey,
@@ -28,6 +28,7 @@ export interface IndexContext {
 
 export interface IndexEntry {
   keys: Key[];
+  terms: Term[];
   /** ms since the epoch, or NO_ORD. */
   ord: number;
   /** "Patient/1", or the resource itself where no patient owns it. */
@@ -98,6 +99,7 @@ export function indexResource(resource: { resourceType: string; id: string }, co
   const [owner] = patients;
   return {
     keys: [...out],
+    terms: [],
     ord: ord === undefined ? NO_ORD : earliest(ord(resource), context),
     owner: owner === undefined ? `${type}/${resource.id}` : `Patient/${owner}`,
   };

@@ -2,8 +2,7 @@
 // each is checked to be the scalar it says it is, so that nothing a client sent can act as an operator.
 import type { Document } from 'mongodb';
 import { conjuncts, prefixSpan } from '../conditions.ts';
-import type { Part, Source } from '../planner.ts';
-import type { Alias, Condition, Key, Within } from '../store.ts';
+import type { Alias, Condition, Key, Part, Source, Within } from '../store.ts';
 import { typeKey } from '../store.ts';
 import { BY_ID, BY_KEY, BY_UPDATED } from './layout.ts';
 
@@ -75,6 +74,8 @@ export function sourceFilter(source: Source, type: string): { filter: Document; 
       return { filter: { t: type, ...lastUpdatedFilter(source.from, source.to), ...LIVE }, hint: BY_UPDATED };
     case 'type':
       return { filter: { idx: typeKey(type) }, hint: BY_KEY };
+    case 'term':
+      return { filter: NEVER, hint: BY_KEY };
     case 'keys':
       return { filter: { ...partsFilter(source.of), t: type }, hint: BY_KEY };
   }
@@ -126,6 +127,8 @@ class Joins {
         return { [field]: scalar(condition.key) };
       case 'span':
         return { [field]: spanFilter(condition) };
+      case 'term':
+        return NEVER;
       case 'ids':
         return { id: { $in: condition.ids.map(scalar) } };
       case 'lastUpdated':
@@ -185,7 +188,10 @@ function idsFilter(ids: readonly string[], type: string): Document {
 function spanFilter(span: { from: Key; to: Key; within?: Within }): Document {
   const range = { $gte: scalar(span.from), $lt: scalar(span.to) };
   if (span.within === undefined) return { $elemMatch: range };
-  const pattern = span.within.kind === 'tail' ? tailPattern(span.within) : containsPattern(span.within.text);
+  const pattern =
+    span.within.kind === 'slices'
+      ? tailPattern(span.within.of[0] as { at: number; atMost: string })
+      : containsPattern(span.within.text);
   return pattern === undefined ? NEVER_KEY : { $elemMatch: { ...range, $regex: pattern } };
 }
 

@@ -60,6 +60,10 @@ const COMMIT_ATTEMPTS_MAX = 3;
 const ABORT_MS_MAX = 2_000;
 /** Waiting for a majority; longer than any flush takes on servers that work. */
 const COMMIT_MS_MAX = 10_000;
+/** For one call to the server; longer than the server itself is allowed to take for any. */
+const ANSWER_MS_MAX = 15_000;
+/** For work on the whole store, such as counting a type. */
+export const LONG_MS_MAX = 600_000;
 /** Then it may be no living process that holds the row: 0.1 s have passed. */
 const ATTEMPTS_BEFORE_ORPHANS = 6;
 
@@ -109,10 +113,13 @@ function isUnavailable(error: MongoError, code: number | string | undefined): bo
   );
 }
 
-/** Runs one call to the driver and throws its error in the port's words. */
-export async function told<T>(work: () => Promise<T>): Promise<T> {
+/**
+ * Runs one call to the driver and throws its error in the port's words. The driver has been seen not to answer at all
+ * after a server was killed under load, past every timeout of its own; so no call is waited for longer than `msMax`.
+ */
+export async function told<T>(work: () => Promise<T>, msMax = ANSWER_MS_MAX): Promise<T> {
   try {
-    return await work();
+    return await within(msMax, work(), () => new StoreError('unavailable', 'The database did not answer'));
   } catch (error) {
     throw faultOf(error);
   }

@@ -4,7 +4,7 @@ import { badCursor, readCursor, writeCursor } from '../cursor.ts';
 import type { IndexedRow, Key, Store } from '../store.ts';
 import { typeKey } from '../store.ts';
 import { LIVE } from './compile.ts';
-import { told } from './faults.ts';
+import { LONG_MS_MAX, told } from './faults.ts';
 import { BY_ID, BY_KEY, BY_UPDATED, type Collections, type HistoryDoc, type ResourceDoc } from './layout.ts';
 import { bytesOf, rowOf } from './rows.ts';
 
@@ -36,15 +36,18 @@ export async function reindexRows(on: Collections, rows: Reindexed): Promise<num
       },
     }),
   );
-  const done = await told(() => on.resource.bulkWrite(operations, { ordered: false }));
+  const done = await told(() => on.resource.bulkWrite(operations, { ordered: false }), LONG_MS_MAX);
   return done.matchedCount;
 }
 
 export async function countByType(on: Collections): Promise<Map<string, number>> {
   const counts = new Map<string, number>();
-  for (const type of await told(() => on.resource.distinct('t'))) {
+  for (const type of await told(() => on.resource.distinct('t'), LONG_MS_MAX)) {
     const pipeline = [{ $match: { idx: typeKey(type) } }, { $count: 'n' }];
-    const counted = await told(() => on.resource.aggregate<{ n: number }>(pipeline, { hint: BY_KEY }).toArray());
+    const counted = await told(
+      () => on.resource.aggregate<{ n: number }>(pipeline, { hint: BY_KEY }).toArray(),
+      LONG_MS_MAX,
+    );
     const count = counted[0]?.n ?? 0;
     if (count > 0) counts.set(type, count);
   }

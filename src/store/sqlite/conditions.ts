@@ -1,7 +1,7 @@
 // A condition as SQL on one candidate row. Whatever drives a query, the driver is read in the order of its list and
 // this is checked row by row: no condition here may tempt SQLite to start from another index.
 import { prefixSpan } from '../conditions.ts';
-import type { Condition, Key, Within } from '../store.ts';
+import type { Condition, Key, Slice, Within } from '../store.ts';
 import { typeKey } from '../store.ts';
 import type { Sql } from './sql.ts';
 import { joined, keysText, raw, sql } from './sql.ts';
@@ -53,6 +53,8 @@ function holdsAt(condition: Condition, place: Place, depth: number): Sql {
       return hasKey(condition.key, place);
     case 'span':
       return hasKeyInSpan(condition, place);
+    case 'term':
+      return raw('0');
     case 'ids':
       return sql`${raw(place.id)} IN (SELECT value FROM json_each(${JSON.stringify(condition.ids)}))`;
     case 'lastUpdated':
@@ -85,12 +87,25 @@ export function inRange(column: Sql, { from, to }: { from?: number; to?: number 
 /** What must hold of the key `j.value` itself, as further conjuncts. */
 export function within(rule: Within | undefined, key = 'j.value'): Sql {
   if (rule === undefined) return raw('');
-  if (rule.kind === 'tail') return sql` AND substr(${raw(key)}, ${rule.at + 1}) <= ${rule.atMost}`;
+  if (rule.kind === 'slices')
+    return joined(
+      rule.of.map((slice) => inSlice(slice, key)),
+      '',
+    );
   // The part between the five characters of the list and the first TAB.
   const value = raw(
     `substr(${key}, 6, CASE instr(${key}, char(9)) WHEN 0 THEN length(${key}) ELSE instr(${key}, char(9)) - 6 END)`,
   );
   return sql` AND instr(${value}, ${rule.text}) > 0`;
+}
+
+function inSlice({ at, length, atLeast, atMost }: Slice, key: string): Sql {
+  const text = sql`substr(${raw(key)}, ${at + 1}, ${length})`;
+  const bounds = [
+    ...(atLeast === undefined ? [] : [sql` AND ${text} >= ${atLeast}`]),
+    ...(atMost === undefined ? [] : [sql` AND ${text} <= ${atMost}`]),
+  ];
+  return joined(bounds, '');
 }
 
 function hasKey(key: Key, place: Place): Sql {

@@ -3,9 +3,9 @@
 import { prefixSpan } from '../conditions.ts';
 import { NO_KEY_ASCENDING, type Position, type SortValue } from '../cursor.ts';
 import { compareKeys } from '../match.ts';
-import type { Few, Part, Plan, Source, Walk } from '../planner.ts';
+import type { Few, Plan, Walk } from '../planner.ts';
 import { COLLECT_LIMIT } from '../planner.ts';
-import type { Condition, Key, SortKey } from '../store.ts';
+import type { Condition, Key, Part, SortKey, Source } from '../store.ts';
 import { StoreError, typeKey } from '../store.ts';
 import { hasPrefix, holds, inRange, isKeysOnly, liveRow, within } from './conditions.ts';
 import type { Columns, Connection, Sql } from './sql.ts';
@@ -320,6 +320,7 @@ function listsOf(source: Source, type: string): readonly Sql[] {
       sql`SELECT r.rid, r.ord FROM json_each(${ids}) j CROSS JOIN resource r ON r.type = ${type} AND r.id = j.value`,
     ];
   }
+  if (source.kind === 'term') return [];
   const keys = source.of.flatMap((part) => ('key' in part ? [part.key] : []));
   return [...listsOfKeys(keys), ...source.of.flatMap((part) => ('key' in part ? [] : [listOfSpan(part)]))];
 }
