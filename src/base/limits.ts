@@ -7,6 +7,12 @@ export const limits = {
   bundleBytesMax: 64 * 1024 * 1024,
   /** Nesting of JSON. The deepest official example has 14 levels; recursive walkers are safe far beyond 64. */
   jsonDepthMax: 64,
+  /** Nesting of XML. Each level of FHIR has two of JSON; the rest is room for tables and lists in a narrative. */
+  xmlDepthMax: 128,
+  /** Elements of an XML document: 64 MB of Synthea have 1.5 million. */
+  xmlElementsMax: 4_000_000,
+  /** XML that is made of an answer: short values in long elements become ten times as long. */
+  xmlReplyBytesMax: 256 * 1024 * 1024,
   /** Members of one JSON object: a flood of names costs hash collisions. */
   objectKeysMax: 10_000,
   /** Entries of a batch or transaction: all of them are held in memory and, for a transaction, in one commit. */
@@ -19,6 +25,15 @@ export const limits = {
   orValuesMax: 100,
   /** Folded characters of a search string that take part in the comparison; index keys are cut there. */
   stringKeyCharsMax: 200,
+  /** Words of one narrative, and of one resource, that full-text search knows: a long letter has some 2,000. */
+  narrativeWordsMax: 5_000,
+  contentWordsMax: 8_000,
+  /** Words that one value of _text or _content asks for. */
+  searchWordsMax: 20,
+  /** Brackets within brackets of a _filter. */
+  filterDepthMax: 10,
+  /** Locations that one near may look at. */
+  placesMax: 10_000,
   /** Characters that :contains may ask for: long texts are indexed in stretches that overlap by so many. */
   containsCharsMax: 100,
   /** a.b.c.d=…: each step multiplies the work by the fan-out of a reference. */
@@ -45,4 +60,80 @@ export const limits = {
   writeAttemptsMax: 64,
   /** Requests in work at once; more are answered 503 with Retry-After. */
   requestsAtOnceMax: 500,
+  /** A FHIRPath expression: the longest of US Core and Da Vinci has 687 characters; parsing so many takes some 0.1 s. */
+  pathCharsMax: 4_000,
+  /** Parsed expressions that are kept, by the sum of their lengths: a character costs up to 0.3 KB. */
+  pathCacheCharsMax: 200_000,
+  /** What the FHIRPath expressions of one request may hold the thread for, and with it every other request. */
+  pathBudgetMs: 1_000,
+  /** Items that the steps of one FHIRPath evaluation produce together: some 150 bytes each. */
+  pathItemsMax: 2_000_000,
+  /** A text that a FHIRPath expression builds: doubling it twenty times takes a line. */
+  pathTextCharsMax: 5_000_000,
+  /** Operations of one patch: each may walk the whole resource. */
+  patchOperationsMax: 1_000,
+  /** Resources that one conditional delete with _count removes, in one commit. */
+  deletionsMax: 500,
+  /** A UCUM code: the longest in use have some 60 characters. Parentheses can nest no deeper than half of it. */
+  ucumCodeCharsMax: 200,
+  /** An exponent in a UCUM code, and the bits of a conversion factor's numerator and denominator: a double ends at 1,024. */
+  ucumExponentMax: 999,
+  ucumFactorBitsMax: 2_048,
+  /** UCUM codes whose conversion is remembered: a practice uses a few hundred. */
+  ucumCodesCachedMax: 5_000,
+  /** A GraphQL document; tools that write queries for a whole screen stay under 30,000 characters. */
+  graphqlCharsMax: 64 * 1024,
+  /** Its tokens: checking a document takes time for each. */
+  graphqlTokensMax: 5_000,
+  /** Brackets within brackets of a document, and fields within fields once fragments are expanded. */
+  graphqlDepthMax: 24,
+  /** Fields of an operation once fragments are expanded: fragments that use fragments double with each line. */
+  graphqlFieldsMax: 1_000,
+  /** Resources that one GraphQL query reads, and their bytes: all of them are parsed and in memory. */
+  graphqlResourcesMax: 5_000,
+  graphqlBytesMax: 64 * 1024 * 1024,
+  /** Searches of one GraphQL query: a list within a list is a search for each outer resource. */
+  graphqlSearchesMax: 500,
+  /** Matches of one list, which has no pages. */
+  graphqlListMax: 1_000,
+  /** Values that a GraphQL query selects, and characters of their texts: aliases can ask for one text a thousand times. */
+  graphqlValuesMax: 200_000,
+  graphqlAnswerCharsMax: 32 * 1024 * 1024,
+  /** The time that one GraphQL query may take. */
+  graphqlBudgetMs: 10_000,
+  /** Pages that a GraphQL cursor remembers for going back. */
+  graphqlPagesBackMax: 100,
+  /** Codes that one value set, or one code with all below it, stands for: a search asks an index for each of them. */
+  valueSetCodesMax: 20_000,
+  /** How deep value sets include each other, and how many in all: each is read from the store. R4's own need 4 and 11. */
+  valueSetDepthMax: 16,
+  valueSetsMax: 200,
+  /** Codes that are looked at to put one value set together: some 0.1 µs each. */
+  valueSetStepsMax: 5_000_000,
+  /** A regular expression in a value set: its length, the states it grows into, and the steps of all its matches (0.5 s). */
+  regexCharsMax: 500,
+  regexStatesMax: 2_000,
+  regexStepsMax: 10_000_000,
+  /** Resources of the compartment on one page of $everything: "unless the client requests otherwise, the entire result set". */
+  everythingPageMax: 1_000,
+  /** Such a page ends where it is when its resources, or those that it brings along, have so many bytes. */
+  everythingPageBytesMax: 32 * 1024 * 1024,
+  /** It also ends after so long: a group's patients may have few resources each, of 66 types. */
+  everythingPageMs: 1_000,
+  /** Resources that the link to the next page remembers as sent along: a mark has eleven characters. */
+  everythingMarksMax: 1_000,
+  /** References that the resources of one page may hold to others: those that do not fit wait in the link. */
+  everythingReferencesMax: 10_000,
+  /** Different tags, profiles and labels that $meta lists for a type or the system: finding each takes a query. */
+  metaLabelsMax: 1_000,
+  /** Observations that one $lastn groups: four weeks of a value a minute. Only their keys are read. */
+  lastnObservationsMax: 50_000,
+  /** Observations that one $lastn sends: it has no pages. */
+  lastnAnswersMax: 2_000,
+  /** Observations that one $stats parses: ten years of five values a day. */
+  statsObservationsMax: 20_000,
+  /** Codes of one $stats, and the measurements of panels that become statistics of their own. */
+  statsCodesMax: 100,
+  /** Source observations that one $stats sends along. */
+  statsSourcesMax: 1_000,
 } as const;

@@ -2,7 +2,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { Store } from '../store/store.ts';
 import type { Seal } from './seal.ts';
-import type { IndexContext } from './search/index-resource.ts';
+import type { IndexContext } from './search/values.ts';
 
 export interface EngineContext extends IndexContext {
   store: Store;

@@ -59,7 +59,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine & Mai
       case 'read':
         return read(interaction.type, interaction.id, request, caller, context);
       case 'vread':
-        return vread(interaction.type, interaction.id, interaction.version, caller, context);
+        return vread(interaction.type, interaction.id, interaction.version, request, caller, context);
       case 'history-instance':
         return history({ type: interaction.type, id: interaction.id }, request, caller, context);
       case 'history-type':

@@ -4,6 +4,7 @@ import type { Row } from '../store/store.ts';
 import { etag, rowAnswer, versionHeaders } from './answer.ts';
 import type { EngineContext } from './context.ts';
 import type { Answer, Caller, FhirRequest } from './interaction.ts';
+import { selectionOf, subset } from './subset.ts';
 
 /** 200, 304 for a version that the client has, 404 for what is not there or not to be seen, 410 for what was deleted. */
 export async function read(
@@ -16,7 +17,7 @@ export async function read(
   const row = present(await context.store.read(type, id, caller.filter), type, id);
   return isKnown(row, request)
     ? { status: 304, headers: versionHeaders(row), interaction: 'read' }
-    : rowAnswer(row, 'read');
+    : rowAnswer(selected(row, request, context), 'read');
 }
 
 /** 200, 404 for a version that does not exist, 410 for the version that is the deletion. */
@@ -24,6 +25,7 @@ export async function vread(
   type: string,
   id: string,
   version: string,
+  request: FhirRequest,
   caller: Caller,
   context: EngineContext,
 ): Promise<Answer> {
@@ -31,17 +33,25 @@ export async function vread(
     ? await context.store.readVersion(type, id, Number(version), caller.filter)
     : undefined;
   if (row === undefined) throw new FhirError('not-found', `${type}/${id} has no such version.`);
-  return rowAnswer(present(row, type, id), 'vread');
+  return rowAnswer(selected(present(row, type, id), request, context), 'vread');
 }
 
-function present(row: Row | undefined, type: string, id: string): Row & { body: Uint8Array } {
+type LiveRow = Row & { body: Uint8Array };
+
+/** What `_summary` or `_elements` leave of it. */
+function selected(row: LiveRow, { query }: FhirRequest, { definitions }: EngineContext): LiveRow {
+  const selection = query === '' ? undefined : selectionOf(row.type, query, definitions);
+  return selection === undefined ? row : { ...row, body: subset(row.body, selection, definitions) };
+}
+
+function present(row: Row | undefined, type: string, id: string): LiveRow {
   if (row === undefined) throw new FhirError('not-found', `${type}/${id} does not exist.`);
   if (row.body === null) {
     throw new FhirError('deleted', `${type}/${id} was deleted; its history has the versions before.`, {
       headers: versionHeaders(row),
     });
   }
-  return row as Row & { body: Uint8Array };
+  return row as LiveRow;
 }
 
 /** If-None-Match decides; If-Modified-Since only where that is absent (RFC 9110 13.1.3). */

@@ -40,6 +40,19 @@ export function compileExpression(definitions: Definitions, base: string, expres
   };
 }
 
+/** The types of what an expression can select in `base`; empty when it is not understood. */
+export function selectedTypes(definitions: Definitions, base: string, expression: string): ReadonlySet<string> {
+  const types = new Set<string>();
+  const tree = parseSearchExpression(expression);
+  if (tree !== undefined) {
+    compile({ definitions, text: expression, partsLeft: partsMax }, tree, base, (type) => {
+      types.add(type);
+      return leaf(type);
+    });
+  }
+  return types;
+}
+
 function notSupported(expression: string, why: string): FhirError {
   return new FhirError(
     'not-supported',

@@ -8,6 +8,7 @@ import type { Condition, Key, Row } from '../../store/store.ts';
 import type { EngineContext } from '../context.ts';
 import type { Caller } from '../interaction.ts';
 import { keys, parameterPrefix, referencePrefix } from './keys.ts';
+import { listsOf, type ParameterList } from './lists.ts';
 import type { Include, SearchRequest } from './parse.ts';
 
 type LiveRow = Row & { body: Uint8Array };
@@ -17,17 +18,21 @@ export function followedPrefixes(type: string, includes: readonly Include[], con
   const prefixes = new Set<Key>();
   for (const include of includes) {
     if (include.source !== '*' && include.source !== type) continue;
-    for (const parameter of referencesOf(type, include, context))
-      prefixes.add(referencePrefix(parameterPrefix(type, parameter.code)));
+    for (const { list } of followedLists(type, include, context)) prefixes.add(referencePrefix(list.prefix));
   }
   return [...prefixes];
 }
 
-function referencesOf(type: string, include: Include, context: EngineContext): SearchParameter[] {
-  const all = [...context.definitions.searchParameters(type).values()].filter(
-    (parameter) => parameter.type === 'reference',
-  );
-  return include.parameter === '*' ? all : all.filter(({ code }) => code === include.parameter);
+/** The lists of references that an include follows from resources of a type. */
+function followedLists(
+  type: string,
+  include: Include,
+  { definitions }: EngineContext,
+): { parameter: SearchParameter; list: ParameterList }[] {
+  return [...definitions.searchParameters(type).values()]
+    .filter((parameter) => parameter.type === 'reference')
+    .filter(({ code }) => include.parameter === '*' || code === include.parameter)
+    .flatMap((parameter) => listsOf(definitions, type, parameter.code).lists.map((list) => ({ parameter, list })));
 }
 
 /**
@@ -119,9 +124,9 @@ class Expansion {
   *#targets(row: Row, include: Include): Generator<Target> {
     if (include.source !== '*' && include.source !== row.type) return;
     const { definitions } = this.#context;
-    const isWanted = (type: string): boolean => include.target === undefined || include.target === type;
-    for (const parameter of referencesOf(row.type, include, this.#context)) {
-      const prefix = referencePrefix(parameterPrefix(row.type, parameter.code));
+    for (const { parameter, list } of followedLists(row.type, include, this.#context)) {
+      const isWanted = (type: string): boolean => (include.target ?? type) === type && (list.target ?? type) === type;
+      const prefix = referencePrefix(list.prefix);
       for (const key of row.keys ?? []) {
         if (!key.startsWith(prefix)) continue;
         const target = key.slice(prefix.length);
@@ -156,10 +161,12 @@ class Expansion {
 
   /** A resource of `source` refers to one of the rows by a reference of the include. */
   #pointingAt(rows: readonly Row[], source: string, include: Include): Condition[] {
-    return referencesOf(source, include, this.#context).flatMap((parameter) => {
-      const prefix = referencePrefix(parameterPrefix(source, parameter.code));
-      const reachable =
-        parameter.targets.length > 0 ? rows.filter(({ type }) => parameter.targets.includes(type)) : rows;
+    return followedLists(source, include, this.#context).flatMap(({ parameter, list }) => {
+      const prefix = referencePrefix(list.prefix);
+      const reachable = rows.filter(
+        ({ type }) =>
+          (parameter.targets.length === 0 || parameter.targets.includes(type)) && (list.target ?? type) === type,
+      );
       return reachable.map(({ type, id }): Condition => ({ kind: 'key', key: `${prefix}${type}/${id}` }));
     });
   }

@@ -1,30 +1,28 @@
 // A resource as the index sees it: its keys, its clinical date and its owner. https://hl7.org/fhir/R4/search.html
-import { FhirError } from '../../base/outcome.ts';
-import { dateRange, MAX_TIME, MIN_TIME, periodRange, timingRange } from '../../model/dates.ts';
+import { MAX_TIME, MIN_TIME } from '../../model/dates.ts';
 import type { Definitions, SearchParameter } from '../../model/definitions.ts';
-import { parseCanonical, parseReference } from '../../model/references.ts';
-import type { Accessor, TypedValue } from '../../model/search-accessors.ts';
+import { parseCanonical } from '../../model/references.ts';
+import { type Accessor, compileExpression, type TypedValue } from '../../model/search-accessors.ts';
 import { indexedParameters } from '../../model/search-parameters.ts';
 import { type Key, NO_ORD, type Term, typeKey } from '../../store/store.ts';
+import { type CompositeIndexer, compositeIndexers } from './composite.ts';
+import { wordsOfResource, wordTerms } from './full-text.ts';
 import {
   codedUnitLists,
   compartmentKey,
   keys,
   numberKey,
+  numberKeys,
   numberLists,
   numberRangeKeys,
   parameterPrefix,
-  unitLists,
+  terms,
 } from './keys.ts';
+import { listsOf } from './lists.ts';
+import { positionKey } from './near.ts';
 import { ordParameter } from './ord.ts';
-
-export interface IndexContext {
-  definitions: Definitions;
-  /** Where this server answers, without a trailing slash: references below it are local ones. */
-  baseUrl: string;
-  /** IANA name of the zone in which times without an offset are read. */
-  timeZone: string;
-}
+import { canonicalUnit, inCanonicalUnit, type QuantityValue, quantityUnits, type RangeValue } from './quantity.ts';
+import { type IndexContext, isText, rangeOf, referenceTarget, tokensOf } from './values.ts';
 
 export interface IndexEntry {
   keys: Key[];
@@ -35,16 +33,25 @@ export interface IndexEntry {
   owner: string;
 }
 
-type Emit = (prefix: Key, value: TypedValue, context: IndexContext, out: Set<Key>) => void;
+/** What a resource is found by, while it is collected. */
+export interface Found {
+  keys: Set<Key>;
+  terms: Set<Term>;
+}
+
+type Emit = (prefix: Key, value: TypedValue, context: IndexContext, out: Found) => void;
 
 interface Indexer {
   prefix: Key;
   accessor: Accessor;
   emit: Emit;
+  /** Beginning of the references that stand in another parameter's list (see lists.ts). */
+  elsewhere?: string;
 }
 
 interface TypeIndexer {
   indexers: readonly Indexer[];
+  composites: readonly CompositeIndexer[];
   /** Prefixes of the references that make a resource of this type a member of a patient's compartment. */
   patientPrefixes: readonly Key[];
   /** Reference to the owner is looked for in the first of these that has one. */
@@ -64,13 +71,13 @@ function typeIndexer(definitions: Definitions, type: string): TypeIndexer {
     const parameters = indexedParameters(definitions, type);
     const ord = ordParameter(definitions, type);
     indexer = {
-      indexers: parameters.map(({ parameter, accessor }) => ({
-        prefix: parameterPrefix(type, parameter.code),
-        accessor,
-        emit: emitters[parameter.type] ?? nothing,
-      })),
-      patientPrefixes: (definitions.compartments.get('Patient')?.get(type) ?? []).map(
-        (code) => `${parameterPrefix(type, code)}rPatient/`,
+      indexers: [
+        ...parameters.flatMap(({ parameter, accessor }) => indexerOf(definitions, type, parameter, accessor)),
+        ...positionIndexers(definitions, type),
+      ],
+      composites: compositeIndexers(definitions, type),
+      patientPrefixes: (definitions.compartments.get('Patient')?.get(type) ?? []).flatMap((code) =>
+        listsOf(definitions, type, code).lists.map(({ prefix }) => `${prefix}rPatient/`),
       ),
       ord: ord && parameters.find(({ parameter }) => parameter.code === ord.code)?.accessor,
     };
@@ -79,30 +86,73 @@ function typeIndexer(definitions: Definitions, type: string): TypeIndexer {
   return indexer;
 }
 
+function indexerOf(definitions: Definitions, type: string, parameter: SearchParameter, accessor: Accessor): Indexer[] {
+  const { writes } = listsOf(definitions, type, parameter.code);
+  if (writes === 'nothing') return [];
+  const prefix = parameterPrefix(type, parameter.code);
+  const indexer: Indexer = { prefix, accessor, emit: emitters[parameter.type] ?? nothing };
+  return [writes === 'all' ? indexer : { ...indexer, elsewhere: `${prefix}r${writes.allBut}` }];
+}
+
+/** What `near` looks at. */
+function positionIndexers(definitions: Definitions, type: string): Indexer[] {
+  const near = definitions.searchParameters(type).get('near');
+  if (near === undefined || near.expression === '') return [];
+  const accessor = compileExpression(definitions, type, near.expression);
+  return [{ prefix: parameterPrefix(type, near.code), accessor, emit: emitPosition }];
+}
+
+const emitPosition: Emit = (prefix, { value }, _context, out) => {
+  const { latitude, longitude } = value as { latitude?: unknown; longitude?: unknown };
+  if (typeof latitude === 'number' && typeof longitude === 'number') {
+    out.keys.add(positionKey(prefix, latitude, longitude));
+  }
+};
+
 /**
- * Keys, date and owner of a resource with an id. The resource has passed the structure check; where a value still
+ * Keys, terms, date and owner of a resource with an id. The resource has passed the structure check; where a value still
  * cannot be read (a date with month 13), it has no key and no one is hindered from storing it.
  */
 export function indexResource(resource: { resourceType: string; id: string }, context: IndexContext): IndexEntry {
   const type = resource.resourceType;
-  const { indexers, patientPrefixes, ord } = typeIndexer(context.definitions, type);
-  const out = new Set<Key>([typeKey(type)]);
-  for (const { prefix, accessor, emit } of indexers) {
-    const values = accessor(resource);
-    if (values.length === 0) continue;
-    const before = out.size;
-    for (const value of values) emit(prefix, contentOf(value), context, out);
-    if (out.size === before) out.add(keys.present(prefix));
+  const { indexers, composites, patientPrefixes, ord } = typeIndexer(context.definitions, type);
+  const out: Found = { keys: new Set([typeKey(type)]), terms: new Set() };
+  for (const indexer of indexers) {
+    const values = indexer.accessor(resource);
+    if (values.length > 0) addValues(indexer, values, context, out);
   }
-  const patients = patientsOf(resource, patientPrefixes, out);
-  for (const patient of patients) out.add(compartmentKey(patient, type));
+  for (const composite of composites) composite(resource, context, out.keys);
+  addWords(resource, out);
+  const patients = patientsOf(resource, patientPrefixes, out.keys);
+  for (const patient of patients) out.keys.add(compartmentKey(patient, type));
   const [owner] = patients;
   return {
-    keys: [...out],
-    terms: [],
+    keys: [...out.keys],
+    terms: [...out.terms],
     ord: ord === undefined ? NO_ORD : earliest(ord(resource), context),
     owner: owner === undefined ? `${type}/${resource.id}` : `Patient/${owner}`,
   };
+}
+
+/** Full text: what `_text` and `_content` look at. */
+function addWords(resource: { resourceType: string }, { terms }: Found): void {
+  const { narrative, content } = wordsOfResource(resource);
+  for (const term of wordTerms(parameterPrefix(resource.resourceType, '_text'), narrative)) terms.add(term);
+  for (const term of wordTerms(parameterPrefix(resource.resourceType, '_content'), content)) terms.add(term);
+}
+
+function addValues(
+  { prefix, emit, elsewhere }: Indexer,
+  values: readonly TypedValue[],
+  context: IndexContext,
+  out: Found,
+): void {
+  const before = out.keys.size;
+  for (const value of values) emit(prefix, contentOf(value), context, out);
+  if (out.keys.size === before) out.keys.add(keys.present(prefix));
+  else if (elsewhere !== undefined) {
+    for (const key of out.keys) if (key.startsWith(elsewhere)) out.keys.delete(key);
+  }
 }
 
 /** An extension stands for its value: eight standard parameters select one by its url. */
@@ -141,22 +191,7 @@ function earliest(values: readonly TypedValue[], context: IndexContext): number 
   return Number.isFinite(first) ? first : NO_ORD;
 }
 
-/** The half-open range a date-like value stands for; undefined when it cannot be read. */
-function rangeOf({ type, value }: TypedValue, zone: string): { from: number; to: number } | undefined {
-  try {
-    if (typeof value === 'string') return dateRange(value, zone);
-    if (type === 'Period') return periodRange(value as { start?: string; end?: string }, zone);
-    if (type === 'Timing') return timingRange(value as object, zone);
-    return undefined;
-  } catch (error) {
-    if (error instanceof FhirError) return undefined;
-    throw error;
-  }
-}
-
 const nothing: Emit = () => {};
-
-const isText = (value: unknown): value is string => typeof value === 'string' && value !== '';
 
 /** Parts of a HumanName or Address that a string search looks at. https://hl7.org/fhir/R4/search.html#string */
 const STRING_PARTS = [
@@ -183,45 +218,41 @@ const emitString: Emit = (prefix, { value }, _context, out) => {
   }
 };
 
-function addString(prefix: Key, text: string, out: Set<Key>): void {
-  out.add(keys.string(prefix, text));
-  for (const key of keys.stringWindows(prefix, text)) out.add(key);
-}
-
-function addCoding(prefix: Key, system: unknown, code: unknown, out: Set<Key>): void {
-  if (isText(code)) addToken(prefix, system, code, 't', out);
-  if (isText(system)) out.add(keys.tokenSystem(prefix, system));
-}
-
-function addToken(prefix: Key, system: unknown, code: string, list: 't' | 'i', out: Set<Key>): void {
-  out.add(keys.token(prefix, code, isText(system) ? system : '', list));
-  out.add(keys.anySystem(prefix, code, list));
+function addString(prefix: Key, text: string, out: Found): void {
+  out.keys.add(keys.string(prefix, text));
+  for (const key of keys.stringWindows(prefix, text)) out.keys.add(key);
 }
 
 const emitToken: Emit = (prefix, { type, value }, _context, out) => {
-  if (typeof value !== 'object' || value === null) {
-    if (isText(value) || typeof value === 'boolean' || typeof value === 'number') {
-      out.add(keys.token(prefix, String(value), undefined));
-    }
-    return;
+  for (const { system, code } of tokensOf({ type, value })) {
+    if (code !== undefined) out.keys.add(keys.token(prefix, code, system));
+    if (system !== undefined && system !== '') out.terms.add(terms.tokenSystem(prefix, system));
   }
-  const object = value as Record<string, unknown>;
-  if (type === 'CodeableConcept') {
-    if (Array.isArray(object.coding)) {
-      for (const coding of object.coding) addCoding(prefix, coding?.system, coding?.code, out);
-    }
-  } else if (type === 'Identifier') addCoding(prefix, object.system, object.value, out);
-  else if (type === 'ContactPoint') {
-    if (isText(object.value)) out.add(keys.token(prefix, object.value, undefined));
-  } else addCoding(prefix, object.system, object.code, out);
+  if (typeof value === 'object' && value !== null) addTokenText(prefix, type, value as Record<string, unknown>, out);
 };
+
+/** What a person reads instead of the code, for `:text`; and what kind of identifier it is, for `:of-type`. */
+function addTokenText(prefix: Key, type: string, value: Record<string, unknown>, out: Found): void {
+  const kind = type === 'Identifier' ? value.type : value;
+  if (typeof kind !== 'object' || kind === null) return;
+  const { text, display, coding } = kind as { text?: unknown; display?: unknown; coding?: unknown };
+  const codings = Array.isArray(coding) ? coding : [];
+  for (const one of [text, display, ...codings.map((coding) => coding?.display)]) {
+    if (isText(one)) out.terms.add(terms.display(prefix, one));
+  }
+  if (type !== 'Identifier' || !isText(value.value)) return;
+  for (const one of codings) {
+    if (isText(one?.system) && isText(one?.code))
+      out.terms.add(terms.ofType(prefix, one.system, one.code, value.value));
+  }
+}
 
 const emitReference: Emit = (prefix, { type, value }, context, out) => {
   if (isText(value)) {
     if (type === 'canonical') {
       const { url, version } = parseCanonical(value);
       addTarget(prefix, url, context, out);
-      if (version !== undefined) out.add(keys.reference(prefix, `${url}|${version}`));
+      if (version !== undefined) out.keys.add(keys.reference(prefix, `${url}|${version}`));
     } else addTarget(prefix, value, context, out);
     return;
   }
@@ -230,86 +261,70 @@ const emitReference: Emit = (prefix, { type, value }, context, out) => {
     identifier?: { system?: unknown; value?: unknown };
   };
   if (isText(reference)) addTarget(prefix, reference, context, out);
-  if (isText(identifier?.value)) addToken(prefix, identifier.system, identifier.value, 'i', out);
-  if (isText(identifier?.system)) out.add(keys.tokenSystem(prefix, identifier.system, 'j'));
+  if (isText(identifier?.value)) {
+    out.keys.add(keys.token(prefix, identifier.value, isText(identifier.system) ? identifier.system : '', 'i'));
+  }
+  if (isText(identifier?.system)) out.terms.add(terms.identifierSystem(prefix, identifier.system));
 };
 
-function addTarget(prefix: Key, text: string, context: IndexContext, out: Set<Key>): void {
+function addTarget(prefix: Key, text: string, context: IndexContext, out: Found): void {
   const target = referenceTarget(text, context);
-  if (target !== undefined) out.add(keys.reference(prefix, target));
-}
-
-/** What a reference is indexed and searched by: "Type/id" here, the whole text elsewhere; undefined for `#contained`. */
-export function referenceTarget(text: string, context: IndexContext): string | undefined {
-  const reference = parseReference(text, context.baseUrl, (type) => context.definitions.isResourceType(type));
-  if (reference.kind === 'contained') return undefined;
-  return reference.kind === 'relative' ? `${reference.type}/${reference.id}` : text;
+  if (target !== undefined) out.keys.add(keys.reference(prefix, target));
 }
 
 const emitUri: Emit = (prefix, { type, value }, _context, out) => {
   if (!isText(value)) return;
-  out.add(keys.uri(prefix, value));
+  out.keys.add(keys.uri(prefix, value));
   // A profile that is claimed in one version is claimed.
-  if (type === 'canonical' && value.includes('|')) out.add(keys.uri(prefix, parseCanonical(value).url));
+  if (type === 'canonical' && value.includes('|')) out.keys.add(keys.uri(prefix, parseCanonical(value).url));
 };
 
 const emitDate: Emit = (prefix, value, context, out) => {
   const range = rangeOf(value, context.timeZone);
   if (range === undefined) return;
-  for (const key of keys.date(prefix, range.from, range.to)) out.add(key);
+  for (const key of keys.date(prefix, range.from, range.to)) out.keys.add(key);
 };
 
 const emitNumber: Emit = (prefix, { value }, _context, out) => {
-  if (typeof value === 'number') out.add(keys.number(prefix, value));
+  if (typeof value === 'number') addNumber(prefix, value, {}, out);
   else if (typeof value === 'object' && value !== null) addRange(prefix, value as RangeValue, out);
 };
 
-interface QuantityValue {
-  value?: unknown;
-  unit?: unknown;
-  system?: unknown;
-  code?: unknown;
-  currency?: unknown;
-}
-
-interface RangeValue {
-  low?: QuantityValue;
-  high?: QuantityValue;
-}
-
-/** The lists a quantity stands in: any unit; system and code; code; unit text where it differs. */
-function quantityLists(prefix: Key, { unit, system, code, currency }: QuantityValue) {
-  const lists = [numberLists(prefix)];
-  const [unitSystem, unitCode] = isText(currency) ? ['urn:iso:std:iso:4217', currency] : [system, code];
-  if (isText(unitCode)) {
-    if (isText(unitSystem)) lists.push(codedUnitLists(prefix, unitSystem, unitCode));
-    lists.push(unitLists(prefix, unitCode));
-  }
-  if (isText(unit) && unit !== unitCode) lists.push(unitLists(prefix, unit));
-  return lists;
-}
-
-function addRange(prefix: Key, { low, high }: RangeValue, out: Set<Key>): void {
-  const from = typeof low?.value === 'number' ? low.value : Number.NEGATIVE_INFINITY;
-  const to = typeof high?.value === 'number' ? high.value : Number.POSITIVE_INFINITY;
-  if (from === Number.NEGATIVE_INFINITY && to === Number.POSITIVE_INFINITY) return;
-  for (const lists of quantityLists(prefix, low ?? high ?? {})) {
-    // A range of one value is that value.
-    if (from === to) out.add(numberKey(lists, from));
-    else for (const key of numberRangeKeys(lists, from, to)) out.add(key);
-  }
-}
-
 const emitQuantity: Emit = (prefix, { type, value }, _context, out) => {
-  if (typeof value === 'number') out.add(keys.number(prefix, value));
+  if (typeof value === 'number') addNumber(prefix, value, {}, out);
   if (typeof value !== 'object' || value === null) return;
-  if (type === 'Range') return addRange(prefix, value as RangeValue, out);
+  if (type === 'Range') addRange(prefix, value as RangeValue, out);
   const quantity = (type === 'SampledData' ? (value as { origin?: unknown }).origin : value) as
     | QuantityValue
     | undefined;
-  if (typeof quantity?.value !== 'number') return;
-  for (const lists of quantityLists(prefix, quantity)) out.add(numberKey(lists, quantity.value));
+  if (typeof quantity?.value === 'number') addNumber(prefix, quantity.value, quantity, out);
 };
+
+function addNumber(prefix: Key, value: number, quantity: QuantityValue, out: Found): void {
+  for (const key of numberKeys(prefix, value, quantityUnits(quantity))) out.keys.add(key);
+  const unit = canonicalUnit(quantity);
+  if (unit === undefined) return;
+  const canonical = inCanonicalUnit(value, unit);
+  out.keys.add(numberKey(codedUnitLists(prefix, unit.system, unit.canonical), canonical));
+}
+
+function addRange(prefix: Key, { low, high }: RangeValue, out: Found): void {
+  const from = typeof low?.value === 'number' ? low.value : Number.NEGATIVE_INFINITY;
+  const to = typeof high?.value === 'number' ? high.value : Number.POSITIVE_INFINITY;
+  if (from === Number.NEGATIVE_INFINITY && to === Number.POSITIVE_INFINITY) return;
+  const quantity = low ?? high ?? {};
+  // A range of one value is that value.
+  if (from === to) {
+    addNumber(prefix, from, quantity, out);
+    return;
+  }
+  for (const key of numberRangeKeys(numberLists(prefix), from, to, quantityUnits(quantity))) out.keys.add(key);
+  const unit = canonicalUnit(quantity);
+  if (unit === undefined) return;
+  const lists = codedUnitLists(prefix, unit.system, unit.canonical);
+  const [lowest, highest] = [inCanonicalUnit(from, unit), inCanonicalUnit(to, unit)];
+  for (const key of numberRangeKeys(lists, lowest, highest)) out.keys.add(key);
+}
 
 const emitters: Partial<Record<SearchParameter['type'], Emit>> = {
   string: emitString,

@@ -2,20 +2,23 @@
 // search is compiled, so that both always agree.
 //
 // A key is four characters for the parameter (a hash of "Type.code"), one for the list within it, and the value:
-//   s  string     folded text TAB text as written        t  token      code TAB system hash, and code TAB *
-//   u  token      system hash                            r  reference  "Type/id", or an absolute URL or canonical
-//   i  reference  identifier, as t                       j  reference  identifier's system, as u
-//   x  string     further stretches of a long text          p  uri        the URI                                l  date       lower bound, upper bound
-//   h  date       upper bound, lower bound               !  anything   the element is there but yields no value
-//   n  number     value; quantity in any unit            L  range      low, high        H  range      high, low
-// and for a quantity with its unit, after eight characters that stand for the unit:
-//   q  system and code   c  code or unit text      (with Q, R and C, D for the low and high ends of ranges)
+//   s  string     folded text TAB text as written        t  token      code TAB system hash
+//   x  string     further stretches of a long text       i  reference  identifier, as t
+//   r  reference  "Type/id", or an absolute URL or canonical            p  uri  the URI
+//   l  date       lower bound, upper bound                h  date       upper bound, lower bound, for more than a day
+//   n  number     value, unit                             L  range      low, high, unit    H  range  high, low, unit
+//   q  quantity   system and code (of UCUM: the dimension), value       (with Q and R for the ends of ranges)
+//   k  composite  see composite.ts                        !  anything   the element is there but yields no value
+// What is asked for now and then is a term, which costs a store less; it begins with the same four characters:
+//   u  token      system hash                             d  token      folded text that people read
+//   o  identifier type's system and code, value           j  reference  identifier's system
+//   w  word of the narrative or of the content
 // Keys of a date or number are ASCII of fixed length, so that byte order is value order.
 import { createHash } from 'node:crypto';
 import { limits } from '../../base/limits.ts';
 import { folded } from '../../base/text.ts';
 import { MAX_TIME, MIN_TIME } from '../../model/dates.ts';
-import type { Key } from '../../store/store.ts';
+import type { Key, Term } from '../../store/store.ts';
 
 const DIGITS = '-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz';
 const TAB = '\t';
@@ -25,12 +28,10 @@ const CODE_CHARS_MAX = 200;
 const URI_CHARS_MAX = 1000;
 /** Stretches of one text: 100,000 characters; what a string parameter looks at is a name or a description, not a book. */
 const WINDOWS_MAX = 1000;
+const DIGESTS_MAX = 20_000;
 
 /** Mark of a token that has no system of its own because its element is a `code`, `boolean` or the like. */
 const IMPLICIT = '#';
-/** Mark of a token's second key, which stands for any system. */
-const ANY = '*';
-
 function digits(value: number, count: number): string {
   let text = '';
   for (let rest = value, left = count; left > 0; left--) {
@@ -55,26 +56,29 @@ export function parameterPrefix(type: string, code: string): Key {
   return prefix;
 }
 
-function digest(text: string, chars: number): string {
+/** Characters that stand for a text; two texts share them only by an accident of one in 2^(6 × chars). */
+export function digest(text: string, chars: number): string {
   const bytes = createHash('sha256').update(text).digest();
   let out = '';
   for (let at = 0; at < chars; at++) out += DIGITS[(bytes[at] ?? 0) & 63];
   return out;
 }
 
-const systemHashes = new Map<string, string>();
+const digests = new Map<string, string>();
+
+/** Eight characters for a system, code or unit; the last ones asked for are remembered. */
+export function shortDigest(text: string): string {
+  let found = digests.get(text);
+  if (found === undefined) {
+    found = digest(text, DIGEST_CHARS);
+    if (digests.size >= DIGESTS_MAX) digests.clear();
+    digests.set(text, found);
+  }
+  return found;
+}
 
 /** Eight characters for a token's system; '' for none. */
-function systemHash(system: string): string {
-  if (system === '') return '';
-  let hash = systemHashes.get(system);
-  if (hash === undefined) {
-    hash = digest(system, 8);
-    if (systemHashes.size >= 10_000) systemHashes.clear();
-    systemHashes.set(system, hash);
-  }
-  return hash;
-}
+const systemHash = (system: string): string => (system === '' ? '' : shortDigest(system));
 
 /** Text that cannot be mistaken for a separator and is not longer than `max`; what is cut is kept apart by a digest. */
 function bounded(text: string, max: number): string {
@@ -114,10 +118,21 @@ export function encodeNumber(value: number): string {
   return digits(high >>> 2, 5) + digits(((high & 3) << 28) | (low >>> 4), 5) + digits(low & 15, 1);
 }
 
+/** The number that eleven characters stand for. */
+export function decodeNumber(text: string): number {
+  let rest = 0n;
+  for (const char of text) rest = (rest << BigInt(6)) | BigInt(DIGITS.indexOf(char));
+  // 5 digits of 30 bits, 5 of 30, and 4 bits in the last one.
+  const bits = ((rest >> 6n) << 4n) | (rest & 15n);
+  const isPositive = bits >> 63n === 1n;
+  doubleView.setBigUint64(0, BigInt.asUintN(64, isPositive ? bits ^ (1n << 63n) : ~bits));
+  return doubleView.getFloat64(0);
+}
+
 /** The same code in other letters is the same token: "when in doubt, servers SHOULD treat tokens in a case-insensitive manner". */
 const tokenCode = (code: string): string => bounded(code.toLowerCase(), CODE_CHARS_MAX);
 
-const stringStart = (text: string): string => cut(folded(text), limits.stringKeyCharsMax);
+export const stringStart = (text: string): string => cut(folded(text), limits.stringKeyCharsMax);
 
 /** Keys for storing, by kind of parameter. Each returns complete keys for a parameter's prefix. */
 export const keys = {
@@ -140,67 +155,98 @@ export const keys = {
   /** `system` undefined: the element cannot carry one. */
   token: (prefix: Key, code: string, system: string | undefined, list: 't' | 'i' = 't'): Key =>
     `${prefix}${list}${tokenCode(code)}${TAB}${system === undefined ? IMPLICIT : systemHash(system)}`,
-  /** Whatever its system: for every token that may carry one, so that a search by code alone is one sorted list, too. */
-  anySystem: (prefix: Key, code: string, list: 't' | 'i' = 't'): Key =>
-    `${prefix}${list}${tokenCode(code)}${TAB}${ANY}`,
-  tokenSystem: (prefix: Key, system: string, list: 'u' | 'j' = 'u'): Key => `${prefix}${list}${systemHash(system)}`,
   reference: (prefix: Key, target: string): Key => `${prefix}r${bounded(target, URI_CHARS_MAX)}`,
   uri: (prefix: Key, uri: string): Key => `${prefix}p${bounded(uri, URI_CHARS_MAX)}`,
-  date: (prefix: Key, from: number, to: number): [Key, Key] => {
+  /** The list of upper bounds is for those that the list of lower bounds would find only by looking far back. */
+  date: (prefix: Key, from: number, to: number): Key[] => {
     const low = encodeTime(from);
     const high = encodeTime(to);
-    return [`${prefix}l${low}${high}`, `${prefix}h${high}${low}`];
+    return to - from <= SHORT_MS ? [`${prefix}l${low}${high}`] : [`${prefix}l${low}${high}`, `${prefix}h${high}${low}`];
   },
-  number: (prefix: Key, value: number): Key => `${prefix}n${encodeNumber(value)}`,
 } as const;
 
+/** Terms for storing and searching. */
+export const terms = {
+  tokenSystem: (prefix: Key, system: string): Term => `${prefix}u${systemHash(system)}`,
+  identifierSystem: (prefix: Key, system: string): Term => `${prefix}j${systemHash(system)}`,
+  /** `:text` looks at the beginning. */
+  display: (prefix: Key, text: string): Term => `${prefix}d${stringStart(text)}`,
+  ofType: (prefix: Key, system: string, code: string, value: string): Term =>
+    `${prefix}o${shortDigest(`${system}|${code.toLowerCase()}`)}${bounded(value.toLowerCase(), CODE_CHARS_MAX)}`,
+  word: (prefix: Key, word: string): Term => `${prefix}w${word}`,
+} as const;
+
+/** A date of a day or less, also of the day on which clocks go back, begins at most so long before it ends. */
+export const SHORT_MS = 25 * 60 * 60 * 1000;
+
 /** What stands between a parameter's prefix and the number, for a point and for both ends of a range. */
-interface NumberLists {
+export interface NumberLists {
   point: Key;
   low: Key;
   high: Key;
+  /** The unit that follows the number in these lists, where it matters. */
+  unit?: string;
 }
 
-/** The lists in which a number is kept whatever its unit. */
-export const numberLists = (prefix: Key): NumberLists => ({
+/** Characters of an encoded instant, of an encoded number, and of a digest that stands for a unit, a system or a code. */
+export const TIME_CHARS = 9;
+export const NUMBER_CHARS = 11;
+export const DIGEST_CHARS = 8;
+/** Where there is no unit, system or the like. */
+export const NO_DIGEST = '-'.repeat(DIGEST_CHARS);
+
+/** The lists in which a number is kept whatever its unit; with `unit`, those of its entries whose code or unit it is. */
+export const numberLists = (prefix: Key, unit?: string): NumberLists => ({
   point: `${prefix}n`,
   low: `${prefix}L`,
   high: `${prefix}H`,
+  ...(unit === undefined ? {} : { unit: shortDigest(unit) }),
 });
 
-/** The lists of quantities with this system and code. */
+/** The lists of quantities with this system and code; of UCUM, of all units that can be converted into each other. */
 export function codedUnitLists(prefix: Key, system: string, code: string): NumberLists {
-  const unit = digest(`${system}|${code}`, 8);
+  const unit = shortDigest(`${system}|${code}`);
   return { point: `${prefix}q${unit}`, low: `${prefix}Q${unit}`, high: `${prefix}R${unit}` };
 }
 
-/** The lists of quantities whose code, or whose unit as people read it, is this text. */
-export function unitLists(prefix: Key, unit: string): NumberLists {
-  const hash = digest(unit, 8);
-  return { point: `${prefix}c${hash}`, low: `${prefix}C${hash}`, high: `${prefix}D${hash}` };
+/** Keys of a number: one for each unit it is found by. */
+export function numberKeys(prefix: Key, value: number, units: readonly string[] = []): Key[] {
+  return unitDigests(units).map((unit) => `${prefix}n${encodeNumber(value)}${unit}`);
 }
+
+const unitDigests = (units: readonly string[]): string[] =>
+  units.length === 0 ? [NO_DIGEST] : units.map((unit) => shortDigest(unit));
 
 export const numberKey = (lists: NumberLists, value: number): Key => lists.point + encodeNumber(value);
 
-export function numberRangeKeys(lists: NumberLists, from: number, to: number): [Key, Key] {
+export function numberRangeKeys(lists: NumberLists, from: number, to: number, units?: readonly string[]): Key[] {
   const low = encodeNumber(from);
   const high = encodeNumber(to);
-  return [lists.low + low + high, lists.high + high + low];
+  const tails = units === undefined ? [''] : unitDigests(units);
+  return tails.flatMap((tail) => [lists.low + low + high + tail, lists.high + high + low + tail]);
 }
 
 /** Spans for searching. All are half-open. */
 export const spans = {
   /** Every key of the parameter: the element is present. */
   present: (prefix: Key): { from: Key; to: Key } => ({ from: prefix, to: `${prefix}${ABOVE}` }),
-  startsWith: (prefix: Key, text: string): { from: Key; to: Key } => {
-    const from = `${prefix}s${stringStart(text)}`;
+  /** Every key that begins so. */
+  following: (start: Key): { from: Key; to: Key } => ({ from: start, to: following(start) }),
+  startsWith: (prefix: Key, text: string): { from: Key; to: Key } => spans.following(`${prefix}s${stringStart(text)}`),
+  /** The same text but for case and accents. */
+  equalTo: (prefix: Key, text: string): { from: Key; to: Key } => {
+    const from = `${prefix}s${stringStart(text)}${TAB}`;
     return { from, to: following(from) };
+  },
+  /** A code whatever its system. */
+  tokens: (prefix: Key, code: string, list: 't' | 'i' = 't'): { from: Key; to: Key } => {
+    const from = `${prefix}${list}${tokenCode(code)}${TAB}`;
+    return { from, to: `${from}${ABOVE}` };
   },
   allWindows: (prefix: Key): { from: Key; to: Key } => ({ from: `${prefix}x`, to: `${prefix}y` }),
   allStrings: (prefix: Key): { from: Key; to: Key } => ({ from: `${prefix}s`, to: `${prefix}t` }),
   uriBelow: (prefix: Key, uri: string): { from: Key; to: Key } => {
-    const from = `${prefix}p${bounded(uri.replace(/\/$/, ''), URI_CHARS_MAX)}/`;
-    return { from, to: following(from) };
+    return spans.following(`${prefix}p${bounded(uri.replace(/\/$/, ''), URI_CHARS_MAX)}/`);
   },
 } as const;
 

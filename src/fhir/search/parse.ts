@@ -4,20 +4,11 @@ import { limits } from '../../base/limits.ts';
 import { FhirError, type Issue } from '../../base/outcome.ts';
 import { nearest } from '../../base/text.ts';
 import type { Definitions, SearchParameter } from '../../model/definitions.ts';
+import { elementNames, type Selection } from '../subset.ts';
+import type { Criterion, SortBy } from './criteria.ts';
+import { type Filter, type FilterOperator, parseFilter } from './filter.ts';
+import { circleOf } from './near.ts';
 import { queryPairs, queryString, splitUnescaped } from './query.ts';
-
-/** One thing that must hold. `values` are alternatives, still escaped. */
-export type Criterion =
-  | { kind: 'parameter'; parameter: SearchParameter; modifier?: string; values: readonly string[]; name: string }
-  /** One of the targets of my reference meets one of `next` (one for each target type that has the parameter). */
-  | { kind: 'chain'; parameter: SearchParameter; next: readonly { type: string; criterion: Criterion }[] }
-  /** A resource of `type` refers to me by `parameter` and meets `criterion`. */
-  | { kind: 'has'; type: string; parameter: SearchParameter; criterion: Criterion };
-
-export interface SortBy {
-  parameter: SearchParameter;
-  descending: boolean;
-}
 
 /** `Encounter:subject:Patient`; '*' for the parameter follows all of them, '*' for the source every type. */
 export interface Include {
@@ -36,6 +27,8 @@ export interface SearchRequest {
   total: 'none' | 'estimate' | 'accurate';
   /** Only the number is wanted. */
   countOnly: boolean;
+  /** What of each match is wanted; absent: all of it. */
+  selection?: Selection;
   includes: readonly Include[];
   revincludes: readonly Include[];
   /** What was understood, as it was sent: the query of the self link. */
@@ -58,6 +51,9 @@ const RESULT_PARAMETERS = [
   '_count',
   '_total',
   '_summary',
+  '_elements',
+  '_list',
+  '_filter',
   '_include',
   '_revinclude',
   '_include:iterate',
@@ -67,7 +63,7 @@ const RESULT_PARAMETERS = [
 /** Modifiers of each type of parameter, besides `missing`, which all have. https://hl7.org/fhir/R4/search.html#modifiers */
 const MODIFIERS: Readonly<Record<SearchParameter['type'], readonly string[]>> = {
   string: ['exact', 'contains'],
-  token: ['not'],
+  token: ['not', 'text', 'in', 'not-in', 'above', 'below', 'of-type'],
   reference: ['identifier'],
   uri: ['below', 'above'],
   date: [],
@@ -105,7 +101,8 @@ export function parseSearch(types: readonly string[], query: string, context: Se
 
 class SearchParser {
   readonly problems: Issue[] = [];
-  readonly request: Omit<SearchRequest, 'self' | 'ignored'> & {
+  readonly request: Omit<SearchRequest, 'self' | 'ignored' | 'selection'> & {
+    selection?: Selection;
     criteria: Criterion[];
     sort: readonly SortBy[];
     includes: Include[];
@@ -136,7 +133,13 @@ class SearchParser {
         this.request.total = oneOf(name, value, ['none', 'estimate', 'accurate']);
         return;
       case '_summary':
-        this.request.countOnly = oneOf(name, value, ['count', 'false']) === 'count';
+        this.#summary(oneOf(name, value, ['true', 'text', 'data', 'count', 'false']));
+        return;
+      case '_elements':
+        this.request.selection = {
+          kind: 'elements',
+          elements: elementNames(value, this.request.types, this.#definitions),
+        };
         return;
       case '_sort':
         this.request.sort = this.#sort(value);
@@ -159,6 +162,60 @@ class SearchParser {
     }
   }
 
+  #summary(summary: 'true' | 'text' | 'data' | 'count' | 'false'): void {
+    this.request.countOnly = summary === 'count';
+    if (summary === 'true' || summary === 'text' || summary === 'data') this.request.selection = { kind: summary };
+  }
+
+  // ---- _filter ----
+
+  #filtered(types: readonly string[], filter: Filter, chainDepth: number): Criterion {
+    switch (filter.kind) {
+      case 'and':
+      case 'or':
+        return { kind: filter.kind, of: filter.of.map((one) => this.#filtered(types, one, chainDepth)) };
+      case 'not':
+        return { kind: 'not', of: this.#filtered(types, filter.of, chainDepth) };
+      case 'compare':
+        return this.#compared(types, filter, chainDepth);
+    }
+  }
+
+  #compared(types: readonly string[], filter: Comparison, chainDepth: number): Criterion {
+    const [step, ...rest] = filter.path;
+    if (step === undefined) throw new FhirError('invalid', '_filter: a comparison has a parameter.');
+    if (rest.length === 0 && step.where === undefined) return this.#comparison(types, step.name, filter);
+    const deeper = { ...filter, path: rest };
+    return this.#followed(types, step.name, '_filter', chainDepth, (type) => {
+      const of = step.where === undefined ? [] : [this.#filtered([type], step.where, chainDepth + 1)];
+      if (rest.length > 0) of.push(this.#compared([type], deeper, chainDepth + 1));
+      return of.length === 1 && of[0] !== undefined ? of[0] : { kind: 'and', of };
+    });
+  }
+
+  #comparison(types: readonly string[], name: string, { operator, value }: Comparison): Criterion {
+    const [code = '', target] = splitModifier(name);
+    if (code === '_list' || code === '_filter') throw new FhirError('invalid', `_filter cannot compare "${code}".`);
+    const parameter = this.#parameter(types, code, name);
+    const kind = parameter.type === 'special' ? 'composite' : parameter.type;
+    const meaning = operator === 'pr' ? { modifier: 'missing' } : FILTER_MEANING[kind][operator];
+    if (meaning === undefined) {
+      const known = ['pr', ...Object.keys(FILTER_MEANING[kind])];
+      throw new FhirError(
+        'invalid',
+        `_filter: "${operator}" does not compare "${printable(name)}" (a ${parameter.type} parameter); accepted: ${listed(known)}.`,
+      );
+    }
+    const modifier = meaning.modifier ?? target;
+    return {
+      kind: 'parameter',
+      parameter,
+      ...(modifier === undefined ? {} : { modifier }),
+      values: [filterValue(kind, operator, meaning.prefix ?? '', value)],
+      name,
+    };
+  }
+
   #narrowTypes(value: string): void {
     const types = [...new Set(splitUnescaped(value, ','))];
     const allowed = this.request.types;
@@ -174,9 +231,11 @@ class SearchParser {
     if (name.startsWith('_has:')) return this.#has(types, name, value, chainDepth, hasDepth);
     const dot = name.indexOf('.');
     if (dot >= 0) return this.#chain(types, name.slice(0, dot), name.slice(dot + 1), value, chainDepth, hasDepth);
+    const values = splitUnescaped(value, ',');
+    if (name === '_filter') return this.#filtered(types, parseFilter(value), chainDepth);
+    if (name === '_list') return { kind: 'or', of: values.map((id) => ({ kind: 'list', id: listId(id) })) };
     const [code = '', modifier] = splitModifier(name);
     const parameter = this.#parameter(types, code, name);
-    const values = splitUnescaped(value, ',');
     if (values.includes('')) {
       throw new FhirError('invalid', `"${name}" has an empty value; leave the parameter out or give it a value.`);
     }
@@ -187,13 +246,13 @@ class SearchParser {
       );
     }
     this.#checkModifier(parameter, modifier, name);
+    if (parameter.type === 'special')
+      return { kind: 'near', parameter, places: values.map((one) => circleOf(one, name)) };
     return { kind: 'parameter', parameter, ...(modifier === undefined ? {} : { modifier }), values, name };
   }
 
   #checkModifier(parameter: SearchParameter, modifier: string | undefined, name: string): void {
-    const known = ['missing', ...MODIFIERS[parameter.type]];
-    if (parameter.code === '_id' || parameter.code === '_lastUpdated')
-      known.splice(0, known.length, ...(parameter.code === '_id' ? ['not'] : []));
+    const known = WITHOUT_MISSING.get(parameter.code) ?? ['missing', ...MODIFIERS[parameter.type]];
     if (modifier === undefined || known.includes(modifier)) return;
     if (parameter.type === 'reference' && this.#definitions.isResourceType(modifier)) {
       this.#checkTarget(parameter, modifier, name);
@@ -252,6 +311,19 @@ class SearchParser {
     hasDepth: number,
   ): Criterion {
     const name = `${head}.${rest}`;
+    return this.#followed(types, head, name, chainDepth, (type) =>
+      this.#criterion([type], rest, value, chainDepth + 1, hasDepth),
+    );
+  }
+
+  /** The reference `head` (`subject`, `subject:Patient`) followed to each type that has what comes next. */
+  #followed(
+    types: readonly string[],
+    head: string,
+    name: string,
+    chainDepth: number,
+    criterionOf: (type: string) => Criterion,
+  ): Criterion {
     if (chainDepth >= limits.chainDepthMax) {
       throw new FhirError('too-costly', `A chain has at most ${limits.chainDepthMax} steps.`);
     }
@@ -264,7 +336,7 @@ class SearchParser {
     let problem: FhirError | undefined;
     for (const type of targets) {
       try {
-        next.push({ type, criterion: this.#criterion([type], rest, value, chainDepth + 1, hasDepth) });
+        next.push({ type, criterion: criterionOf(type) });
       } catch (error) {
         if (!(error instanceof FhirError) || error.kind !== 'invalid') throw error;
         problem ??= error;
@@ -353,12 +425,84 @@ class SearchParser {
   }
 }
 
+type Comparison = Extract<Filter, { kind: 'compare' }>;
+
+interface FilterMeaning {
+  modifier?: string;
+  prefix?: string;
+}
+
+const AS_PREFIX: Partial<Record<FilterOperator, FilterMeaning>> = Object.fromEntries(
+  ['eq', 'ne', 'gt', 'lt', 'ge', 'le', 'ap', 'sa', 'eb'].map((prefix) => [prefix, { prefix }]),
+);
+const AS_TEXT: Partial<Record<FilterOperator, FilterMeaning>> = {
+  eq: { modifier: 'equal' },
+  ne: { modifier: 'unequal' },
+  co: { modifier: 'contains' },
+  sw: {},
+  ew: { modifier: 'ends' },
+};
+
+/** What an operator means for each type of parameter, as a modifier or prefix. "ne: an item in the set has an unequal value." */
+const FILTER_MEANING: Readonly<
+  Record<Exclude<SearchParameter['type'], 'special'>, Partial<Record<FilterOperator, FilterMeaning>>>
+> = {
+  string: AS_TEXT,
+  token: {
+    eq: {},
+    ne: { modifier: 'unequal' },
+    ss: { modifier: 'above' },
+    sb: { modifier: 'below' },
+    in: { modifier: 'in' },
+  },
+  date: { ...AS_PREFIX, po: { modifier: 'overlaps' } },
+  number: AS_PREFIX,
+  quantity: AS_PREFIX,
+  reference: { re: {}, eq: {}, ne: { modifier: 'unequal' } },
+  uri: {
+    eq: {},
+    ne: { modifier: 'unequal' },
+    sb: { modifier: 'below' },
+    ss: { modifier: 'above' },
+    sw: { modifier: 'begins' },
+  },
+  composite: { eq: {} },
+};
+
+/** The value as a parameter would have it: one value, its separators escaped where they are part of it. */
+function filterValue(kind: string, operator: FilterOperator, prefix: string, value: string): string {
+  if (operator === 'pr') {
+    if (value === 'true' || value === 'false') return value === 'true' ? 'false' : 'true';
+    throw new FhirError('invalid', '_filter: "pr" takes true or false.');
+  }
+  const escaped = value.replace(kind === 'string' || kind === 'uri' ? /[\\,|$]/g : /,/g, '\\$&');
+  return prefix + escaped;
+}
+
 /** Answered by columns of the store rather than by an expression over the content. */
-const WITHOUT_EXPRESSION: readonly string[] = ['_id', '_lastUpdated'];
+const WITHOUT_EXPRESSION: readonly string[] = ['_id', '_lastUpdated', '_text', '_content'];
+
+/** Parameters that are no element which could be missing, and the modifiers that they take all the same. */
+const WITHOUT_MISSING: ReadonlyMap<string, readonly string[]> = new Map([
+  ['_id', ['not']],
+  ['_lastUpdated', []],
+  ['_text', []],
+  ['_content', []],
+]);
 
 /** Whether a parameter can be searched by; those that FHIR defines without an expression (`_text`, `_filter`) cannot. */
 export const isSearchable = ({ code, type, expression }: SearchParameter): boolean =>
-  (expression !== '' || WITHOUT_EXPRESSION.includes(code)) && type !== 'composite' && type !== 'special';
+  (expression !== '' || WITHOUT_EXPRESSION.includes(code)) && (type !== 'special' || code === 'near');
+
+/** An id, or a reference to a List here. */
+function listId(value: string): string {
+  const id = /^(?:.*\/)?List\/([A-Za-z0-9\-.]{1,64})$/.exec(value)?.[1] ?? value;
+  if (/^[A-Za-z0-9\-.]{1,64}$/.test(id)) return id;
+  throw new FhirError(
+    'invalid',
+    `_list=${printable(value)}: the id of a List is accepted; functional lists such as $current-problems are not offered.`,
+  );
+}
 
 function splitModifier(name: string): [string, string | undefined] {
   const colon = name.indexOf(':');

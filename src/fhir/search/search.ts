@@ -1,16 +1,19 @@
 // search-type, search-system and compartment search: one page of a searchset. https://hl7.org/fhir/R4/http.html#search
 import { limits } from '../../base/limits.ts';
 import { FhirError, operationOutcome } from '../../base/outcome.ts';
-import type { Condition, Page, Row, Search } from '../../store/store.ts';
+import type { Condition, Count, Page, Row, Search } from '../../store/store.ts';
 import { preferences } from '../answer.ts';
 import { bundlePieces, outcomeEntry, searchEntry } from '../bundle.ts';
 import type { EngineContext } from '../context.ts';
 import type { Answer, Caller, FhirRequest } from '../interaction.ts';
 import { pagePosition, pageUrl } from '../page-link.ts';
+import { subset } from '../subset.ts';
 import { compileCriteria, compileSort } from './compile.ts';
 import { followedPrefixes, includedRows } from './include.ts';
-import { compartmentKey, parameterPrefix } from './keys.ts';
+import { compartmentKey, referencePrefix } from './keys.ts';
+import { listsOf } from './lists.ts';
 import { parseSearch, type SearchRequest } from './parse.ts';
+import { resolveCriteria } from './resolve.ts';
 
 /** Where a search looks: its types, and the compartment it stays within. */
 export interface SearchScope {
@@ -28,6 +31,14 @@ export function searchQuery(request: FhirRequest, posted: boolean): string {
   return request.query === '' ? form : `${request.query}&${form}`;
 }
 
+/** A search that was understood: what must hold for each type, and who asks. */
+interface Found {
+  parsed: SearchRequest;
+  wheres: ReadonlyMap<string, Condition>;
+  caller: Caller;
+  context: EngineContext;
+}
+
 /** One page: matches, what they include, and links. */
 export async function search(
   scope: SearchScope,
@@ -39,17 +50,21 @@ export async function search(
   const position = await pagePosition(scope.path, query, context);
   const lenient = position === undefined && preferences(request.header('prefer')).handling === 'lenient';
   const parsed = parseSearch(scope.types, position?.query ?? query, { definitions: context.definitions, lenient });
-  const wheres = conditions(parsed, scope, context);
-  if (parsed.countOnly || parsed.count === 0) return countAnswer(parsed, wheres, scope, caller, context);
+  const found: Found = { parsed, wheres: await conditions(parsed, scope, caller, context), caller, context };
+  if (parsed.countOnly || parsed.count === 0) return countAnswer(found, scope);
 
-  const page = await searchPage(parsed, wheres, position?.cursor, caller, context);
+  const page = await searchPage(found, position?.cursor);
   const [included, total] = await Promise.all([
     includedRows(page.rows, parsed, caller, context),
-    totalOf(parsed, wheres, page, position === undefined, caller, context),
+    totalOf(found, page, position === undefined),
   ]);
-  const entries = page.rows.map((row) => searchEntry(live(row), 'match', context.baseUrl));
-  for (const row of included) entries.push(searchEntry(row, 'include', context.baseUrl));
+  const { selection } = parsed;
+  const shown = (row: Row & { body: Uint8Array }): Row & { body: Uint8Array } =>
+    selection === undefined ? row : { ...row, body: subset(row.body, selection, context.definitions) };
+  const entries = page.rows.map((row) => searchEntry(shown(live(row)), 'match', context.baseUrl));
+  for (const row of included) entries.push(searchEntry(shown(row), 'include', context.baseUrl));
   if (parsed.ignored.length > 0) entries.push(outcomeEntry(ignoredOutcome(parsed)));
+  if (total?.exact === false) entries.push(outcomeEntry(operationOutcome([estimateIssue])));
   const links = [selfLink(parsed, scope, context)];
   if (page.next !== undefined) {
     links.push({
@@ -57,12 +72,8 @@ export async function search(
       url: await pageUrl({ path: scope.path, query: parsed.self, cursor: page.next }, context),
     });
   }
-  return {
-    status: 200,
-    headers: {},
-    body: bundlePieces({ type: 'searchset', ...(total === undefined ? {} : { total }), link: links }, entries),
-    interaction: scope.interaction,
-  };
+  const head = { type: 'searchset', ...(total === undefined ? {} : { total: total.count }), link: links };
+  return { status: 200, headers: {}, body: bundlePieces(head, entries), interaction: scope.interaction };
 }
 
 const live = (row: Row): Row & { body: Uint8Array } => row as Row & { body: Uint8Array };
@@ -83,15 +94,17 @@ function ignoredOutcome(parsed: SearchRequest): unknown {
 }
 
 /** Type → what must hold for it. A compartment leaves out the types that are never members. */
-function conditions(
+async function conditions(
   parsed: SearchRequest,
   { compartment }: SearchScope,
+  caller: Caller,
   context: EngineContext,
-): Map<string, Condition> {
+): Promise<Map<string, Condition>> {
+  const criteria = await resolveCriteria(parsed.criteria, caller, context);
   const wheres = new Map<string, Condition>();
   const now = context.clock.now();
   for (const type of parsed.types) {
-    const where = compileCriteria(type, parsed.criteria, { ...context, now });
+    const where = compileCriteria(type, criteria, { ...context, now });
     if (compartment === undefined) wheres.set(type, where);
     else wheres.set(type, { kind: 'and', of: [membership(type, compartment, context), where] });
   }
@@ -102,38 +115,25 @@ function conditions(
 export function membership(type: string, compartment: { type: string; id: string }, context: EngineContext): Condition {
   if (compartment.type === 'Patient') return { kind: 'key', key: compartmentKey(compartment.id, type) };
   const codes = context.definitions.compartments.get(compartment.type)?.get(type) ?? [];
-  const of: Condition[] = codes.map((code) => ({
-    kind: 'key',
-    key: `${parameterPrefix(type, code)}r${compartment.type}/${compartment.id}`,
-  }));
+  const own = `${compartment.type}/${compartment.id}`;
+  const of: Condition[] = codes
+    .flatMap((code) => listsOf(context.definitions, type, code).lists)
+    .map(({ prefix }) => ({ kind: 'key', key: referencePrefix(prefix) + own }));
   if (type === compartment.type) of.push({ kind: 'ids', ids: [compartment.id] });
   return of.length === 0 ? { kind: 'none' } : { kind: 'or', of };
 }
 
 // ---- pages ----
 
-async function searchPage(
-  parsed: SearchRequest,
-  wheres: ReadonlyMap<string, Condition>,
-  after: string | undefined,
-  caller: Caller,
-  context: EngineContext,
-): Promise<Page> {
-  const [only, ...more] = parsed.types;
+async function searchPage(found: Found, after: string | undefined): Promise<Page> {
+  const { types, sort } = found.parsed;
+  const [only, ...more] = types;
   if (only === undefined) return { rows: [] };
-  if (more.length === 0) return context.store.search(storeSearch(only, parsed, wheres, after, context), caller.filter);
-  return parsed.sort.length === 0
-    ? typeAfterType(parsed, wheres, after, caller, context)
-    : mergedByLastUpdated(parsed, wheres, after, caller, context);
+  if (more.length === 0) return found.context.store.search(storeSearch(only, found, after), found.caller.filter);
+  return sort.length === 0 ? typeAfterType(found, after) : mergedByLastUpdated(found, after);
 }
 
-function storeSearch(
-  type: string,
-  parsed: SearchRequest,
-  wheres: ReadonlyMap<string, Condition>,
-  after: string | undefined,
-  context: EngineContext,
-): Search {
+function storeSearch(type: string, { parsed, wheres, context }: Found, after?: string): Search {
   return {
     type,
     where: wheres.get(type) ?? { kind: 'none' },
@@ -146,18 +146,13 @@ function storeSearch(
 }
 
 /** Several types without an order: one type's matches after another's. The cursor is the type and the place within it. */
-async function typeAfterType(
-  parsed: SearchRequest,
-  wheres: ReadonlyMap<string, Condition>,
-  after: string | undefined,
-  caller: Caller,
-  context: EngineContext,
-): Promise<Page> {
+async function typeAfterType(found: Found, after: string | undefined): Promise<Page> {
+  const { parsed, caller, context } = found;
   let [at, cursor] = after === undefined ? [0, undefined] : (JSON.parse(after) as [number, string | undefined]);
   const rows: Row[] = [];
   for (; at < parsed.types.length; at++, cursor = undefined) {
     if (rows.length === parsed.count) return { rows, next: JSON.stringify([at]) };
-    const request = storeSearch(parsed.types[at] ?? '', parsed, wheres, cursor ?? undefined, context);
+    const request = storeSearch(parsed.types[at] ?? '', found, cursor ?? undefined);
     const page = await context.store.search({ ...request, limit: parsed.count - rows.length }, caller.filter);
     rows.push(...page.rows);
     if (page.next !== undefined) return { rows, next: JSON.stringify([at, page.next]) };
@@ -166,13 +161,8 @@ async function typeAfterType(
 }
 
 /** Several types by _lastUpdated: the best of each type merged. The cursor is the last instant and who was shown at it. */
-async function mergedByLastUpdated(
-  parsed: SearchRequest,
-  wheres: ReadonlyMap<string, Condition>,
-  after: string | undefined,
-  caller: Caller,
-  context: EngineContext,
-): Promise<Page> {
+async function mergedByLastUpdated(found: Found, after: string | undefined): Promise<Page> {
+  const { parsed, caller, context } = found;
   const [sort, ...more] = parsed.sort;
   if (sort === undefined || more.length > 0 || sort.parameter.code !== '_lastUpdated') {
     throw new FhirError(
@@ -189,7 +179,7 @@ async function mergedByLastUpdated(
   for (const type of parsed.types) {
     const seen = shown.filter((one) => one.startsWith(`${type}/`)).map((one) => one.slice(type.length + 1));
     const unseen: Condition[] = seen.length === 0 ? [] : [{ kind: 'not', of: { kind: 'ids', ids: seen } }];
-    const request = storeSearch(type, parsed, wheres, undefined, context);
+    const request = storeSearch(type, found);
     const where: Condition = { kind: 'and', of: [request.where, ...place, ...unseen] };
     const page = await context.store.search({ ...request, where, limit: parsed.count + 1 }, caller.filter);
     pages.push(...page.rows);
@@ -209,24 +199,12 @@ async function mergedByLastUpdated(
 // ---- totals ----
 
 /** Bundle.total: counted when asked for; without cost when the first page is also the last. */
-async function totalOf(
-  parsed: SearchRequest,
-  wheres: ReadonlyMap<string, Condition>,
-  page: Page,
-  first: boolean,
-  caller: Caller,
-  context: EngineContext,
-): Promise<number | undefined> {
-  if (first && page.next === undefined) return page.rows.length;
-  if (parsed.total === 'none') return undefined;
-  return (await countAll(wheres, caller, context)).count;
+async function totalOf(found: Found, page: Page, first: boolean): Promise<Count | undefined> {
+  if (first && page.next === undefined) return { count: page.rows.length, exact: true };
+  return found.parsed.total === 'none' ? undefined : countAll(found);
 }
 
-async function countAll(
-  wheres: ReadonlyMap<string, Condition>,
-  caller: Caller,
-  context: EngineContext,
-): Promise<{ count: number; exact: boolean }> {
+async function countAll({ wheres, caller, context }: Found): Promise<Count> {
   let count = 0;
   let exact = true;
   for (const [type, where] of wheres) {
@@ -241,20 +219,15 @@ async function countAll(
   return { count, exact };
 }
 
-async function countAnswer(
-  parsed: SearchRequest,
-  wheres: ReadonlyMap<string, Condition>,
-  scope: SearchScope,
-  caller: Caller,
-  context: EngineContext,
-): Promise<Answer> {
-  const { count, exact } = await countAll(wheres, caller, context);
+async function countAnswer(found: Found, scope: SearchScope): Promise<Answer> {
+  const { count, exact } = await countAll(found);
   const notes = exact ? [] : [outcomeEntry(operationOutcome([estimateIssue]))];
-  if (parsed.ignored.length > 0) notes.push(outcomeEntry(ignoredOutcome(parsed)));
+  if (found.parsed.ignored.length > 0) notes.push(outcomeEntry(ignoredOutcome(found.parsed)));
+  const link = [selfLink(found.parsed, scope, found.context)];
   return {
     status: 200,
     headers: {},
-    body: bundlePieces({ type: 'searchset', total: count, link: [selfLink(parsed, scope, context)] }, notes),
+    body: bundlePieces({ type: 'searchset', total: count, link }, notes),
     interaction: scope.interaction,
   };
 }
