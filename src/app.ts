@@ -7,10 +7,12 @@ import { anonymousCaller } from './fhir/access.ts';
 import type { Engine } from './fhir/interaction.ts';
 import type { Maintenance } from './fhir/maintenance.ts';
 import { createHttpServer, type HttpServer } from './http/server.ts';
+import type { Jobs } from './jobs/jobs.ts';
+import { loadDefinitions } from './model/definitions.ts';
 import type { Store } from './store/store.ts';
 
 /** What the server needs of an engine, and what the command line needs beyond that. */
-export type AppEngine = Engine & Omit<Maintenance, 'definitions'>;
+export type AppEngine = Engine & Omit<Maintenance, 'definitions'> & { jobs?: Jobs };
 
 export interface App {
   config: Config;
@@ -43,7 +45,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   const clock = overrides.clock ?? systemClock;
   const log = overrides.log ?? createLog({ level: config.logLevel });
   const store = overrides.store ?? (await openStore(config, clock));
-  const engine = overrides.engine ?? (await openEngine({ config, store, clock }));
+  const engine = overrides.engine ?? (await openEngine({ config, store, clock, log }));
   let server: HttpServer | undefined;
   let closing: Promise<void> | undefined;
 
@@ -60,13 +62,18 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
         store,
         log,
         clock,
+        definitions: loadDefinitions,
         baseUrl: config.baseUrl,
         version,
         checkHost: config.auth === 'off',
       });
       return server;
     },
-    listen: () => app.server().listen({ host: config.host, port: config.port }),
+    async listen() {
+      const address = await app.server().listen({ host: config.host, port: config.port });
+      engine.jobs?.start();
+      return address;
+    },
     close: () => {
       closing ??= closeAll();
       return closing;
@@ -76,6 +83,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
 
   async function closeAll(): Promise<void> {
     await server?.close();
+    await engine.jobs?.stop();
     await store.close();
     await log.flush();
   }
@@ -95,10 +103,10 @@ interface EngineParts {
   config: Config;
   store: Store;
   clock: Clock;
+  log: Log;
 }
 
-async function openEngine({ config, store, clock }: EngineParts): Promise<AppEngine> {
-  const { loadDefinitions } = await import('./model/definitions.ts');
+async function openEngine({ config, store, clock, log }: EngineParts): Promise<AppEngine> {
   const { createEngine } = await import('./fhir/engine.ts');
   return createEngine({
     store,
@@ -108,6 +116,7 @@ async function openEngine({ config, store, clock }: EngineParts): Promise<AppEng
     timeZone: config.timeZone,
     software: { name: 'careloom', version, date: releaseDate },
     checkReferences: config.references === 'check',
+    onFault: (error, kind) => log.error('background work failed', error, { interaction: kind }),
     ...(config.linkSecret === undefined ? {} : { linkSecret: config.linkSecret }),
   });
 }

@@ -13,3 +13,6 @@ export const systemCaller: Caller = { kind: 'system', filter: everything };
 
 /** Whoever asks while access control is off. */
 export const anonymousCaller: Caller = { kind: 'anonymous', filter: everything };
+
+/** The caller that a job works for, as far as its kind tells. */
+export const callerOfKind = (kind: Caller['kind']): Caller => (kind === 'system' ? systemCaller : anonymousCaller);

@@ -36,16 +36,22 @@ export function versionInHeader(name: string, header: string | undefined): numbe
 export interface Preferences {
   return: 'minimal' | 'representation' | 'OperationOutcome';
   handling: 'strict' | 'lenient';
+  /** respond-async: the answer may come later. */
+  async: boolean;
+  /** Say what would happen, and leave everything as it is. */
+  dryRun: boolean;
 }
 
 /** The Prefer header (RFC 7240); unknown preferences are ignored, as it demands. */
 export function preferences(header: string | undefined): Preferences {
-  const found: Preferences = { return: 'representation', handling: 'strict' };
+  const found: Preferences = { return: 'representation', handling: 'strict', async: false, dryRun: false };
   if (header === undefined) return found;
   for (const preference of header.split(/[,;]/)) {
     const [name, value] = preference.trim().replaceAll('"', '').split('=', 2);
     if (name === 'return' && (value === 'minimal' || value === 'representation' || value === 'OperationOutcome'))
       found.return = value;
+    if (name === 'respond-async') found.async = true;
+    if (name === 'dry-run') found.dryRun = true;
     if (name === 'handling' && (value === 'strict' || value === 'lenient')) found.handling = value;
   }
   return found;

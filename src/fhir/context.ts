@@ -1,5 +1,6 @@
 // What every interaction works with; made once by createEngine.
 import type { Clock } from '../base/clock.ts';
+import type { Jobs } from '../jobs/jobs.ts';
 import type { Store } from '../store/store.ts';
 import type { Seal } from './seal.ts';
 import type { IndexContext } from './search/values.ts';
@@ -7,6 +8,8 @@ import type { IndexContext } from './search/values.ts';
 export interface EngineContext extends IndexContext {
   store: Store;
   clock: Clock;
+  /** Work that outlasts its request. */
+  jobs: Jobs;
   /** Seals paging links. */
   seal: Seal;
   /** Refuse a write that refers to a local resource which is not there. Off by default: partners send fragments. */

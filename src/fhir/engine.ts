@@ -3,11 +3,16 @@
 import type { Clock } from '../base/clock.ts';
 import { limits } from '../base/limits.ts';
 import { FhirError } from '../base/outcome.ts';
+import { createJobs, type JobHandler, type Jobs } from '../jobs/jobs.ts';
 import type { Definitions } from '../model/definitions.ts';
 import { parseJson } from '../model/json.ts';
 import type { Store } from '../store/store.ts';
+import { callerOfKind } from './access.ts';
+import { preferences } from './answer.ts';
+import { kickOff, mayBeAsync, REQUEST_JOB, requestJob } from './async.ts';
 import { createCapabilities, type Software } from './capabilities.ts';
 import type { EngineContext } from './context.ts';
+import { dryStore } from './dry-run.ts';
 import { history } from './history.ts';
 import type { Answer, Caller, Engine, FhirRequest } from './interaction.ts';
 import { type Maintenance, maintenance } from './maintenance.ts';
@@ -35,24 +40,51 @@ export interface EngineOptions {
   checkReferences?: boolean;
   /** Secret from which the key of paging links is derived; without it the store keeps one. */
   linkSecret?: string;
+  /** Told of faults in background work. */
+  onFault?: (error: unknown, kind: string) => void;
 }
 
 /** An engine on an open store. */
-export async function createEngine(options: EngineOptions): Promise<Engine & Maintenance> {
+export async function createEngine(options: EngineOptions): Promise<Engine & Maintenance & { jobs: Jobs }> {
   const { store, definitions, clock, baseUrl, timeZone, checkReferences = false } = options;
   const seal = createSeal(await sealKey(store, options.linkSecret));
-  const context: EngineContext = { store, definitions, clock, baseUrl, timeZone, checkReferences, seal };
+  const handlers: Record<string, JobHandler> = {};
+  const jobs = createJobs({ records: store.records, clock, handlers, onFault: options.onFault ?? (() => {}) });
+  const context: EngineContext = { store, definitions, clock, baseUrl, timeZone, checkReferences, jobs, seal };
   const capabilities = createCapabilities(context, options.software);
 
-  const perform = async (request: FhirRequest, caller: Caller): Promise<Answer> => {
-    try {
-      return await answer(routeRequest(request, definitions), request, caller);
-    } catch (error) {
-      throw storeFailure(error);
-    }
+  const performIn =
+    (context: EngineContext): Engine['perform'] =>
+    async (request, caller) => {
+      try {
+        const interaction = routeRequest(request, definitions);
+        if (request.header('prefer') === undefined) return await answer(interaction, request, caller, context);
+        return await preferred(interaction, request, caller, context);
+      } catch (error) {
+        throw storeFailure(error);
+      }
+    };
+
+  /** The preferences that change how a request is worked on, whatever it asks for. */
+  const preferred = async (
+    interaction: Interaction,
+    request: FhirRequest,
+    caller: Caller,
+    context: EngineContext,
+  ): Promise<Answer> => {
+    const { async, dryRun } = preferences(request.header('prefer'));
+    if (async && mayBeAsync(interaction)) return kickOff(request, caller, context);
+    if (!dryRun) return answer(interaction, request, caller, context);
+    const found = await answer(interaction, request, caller, { ...context, store: dryStore(store) });
+    return { ...found, headers: { ...found.headers, 'Preference-Applied': 'dry-run' } };
   };
 
-  const answer = async (interaction: Interaction, request: FhirRequest, caller: Caller): Promise<Answer> => {
+  const answer = async (
+    interaction: Interaction,
+    request: FhirRequest,
+    caller: Caller,
+    context: EngineContext,
+  ): Promise<Answer> => {
     switch (interaction.kind) {
       case 'capabilities':
         return capabilities(request.query);
@@ -91,13 +123,16 @@ export async function createEngine(options: EngineOptions): Promise<Engine & Mai
       case 'conditional-patch':
         return conditionalPatch(interaction.type, request, caller, context);
       case 'operation':
-        return performOperation(interaction.operation, interaction, request, caller, { ...context, perform });
+        return performOperation(interaction.operation, interaction, request, caller, {
+          ...context,
+          perform: performIn(context),
+        });
       case 'bundle':
-        return bundle(request, caller);
+        return bundle(request, caller, context);
     }
   };
 
-  const bundle = async (request: FhirRequest, caller: Caller): Promise<Answer> => {
+  const bundle = async (request: FhirRequest, caller: Caller, context: EngineContext): Promise<Answer> => {
     if (request.body.length === 0)
       throw new FhirError('invalid', 'POST to the base takes a Bundle of type batch or transaction.');
     const value = parseJson(request.body) as Partial<Resource> | null;
@@ -116,9 +151,9 @@ export async function createEngine(options: EngineOptions): Promise<Engine & Mai
     }
     switch (value.type) {
       case 'transaction':
-        return transaction(value as Resource, request, caller, context, perform);
+        return transaction(value as Resource, request, caller, context, performIn(context));
       case 'batch':
-        return batch(value as Resource, request, caller, context, perform);
+        return batch(value as Resource, request, caller, context, performIn(context));
       default:
         throw new FhirError('invalid', 'Only a Bundle of type batch or transaction can be processed.', {
           expression: 'Bundle.type',
@@ -126,7 +161,9 @@ export async function createEngine(options: EngineOptions): Promise<Engine & Mai
     }
   };
 
-  return { perform, ...maintenance(context) };
+  const perform = performIn(context);
+  handlers[REQUEST_JOB] = requestJob(perform, callerOfKind, store.records);
+  return { perform, jobs, ...maintenance(context) };
 }
 
 type SearchInteraction = Extract<Interaction, { posted: boolean }>;

@@ -8,6 +8,7 @@ import type { EngineContext } from './context.ts';
 import type { Caller } from './interaction.ts';
 import { indexResource } from './search/index-resource.ts';
 import { parameterPrefix, referencePrefix } from './search/keys.ts';
+import type { IndexContext } from './search/values.ts';
 
 export interface Resource {
   resourceType: string;
@@ -62,7 +63,7 @@ export function writeOf(
   bytes: Uint8Array,
   resource: Resource,
   id: string,
-  context: EngineContext,
+  context: IndexContext,
   expect?: Write['expect'],
 ): Write {
   const { body, stampAt } = withIdAndMeta(compactJson(bytes), { id });

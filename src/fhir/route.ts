@@ -65,7 +65,7 @@ function interactionsAt(segments: readonly string[], definitions: Definitions): 
     if (first === '_search') return { POST: { kind: 'search-system', path: '', posted: true } };
   }
   if (first.startsWith('$') && rest.length === 0) return operationAt('system', first);
-  if (!definitions.isResourceType(first)) throw unknownPath(first, definitions);
+  if (!definitions.isResourceType(first)) return onForeignType(first, rest, definitions);
   return rest.length === 0 ? onType(first) : belowType(first, rest, definitions);
 }
 
@@ -134,12 +134,20 @@ function inCompartment(
   return posted ? { POST: search } : { GET: search };
 }
 
+/** A type that R4 does not have but an operation names, such as ViewDefinition: nothing of it is stored. */
+function onForeignType(type: string, [name = '', ...rest]: readonly string[], definitions: Definitions): ByMethod {
+  const naming = operations.filter(({ types }) => types !== 'all' && types?.includes(type) === true);
+  if (naming.length === 0 || rest.length > 0 || !name.startsWith('$')) throw unknownPath(type, definitions);
+  return operationAt('type', name, { type }, naming);
+}
+
 function operationAt(
   level: 'system' | 'type' | 'instance',
   name: string,
   on: { type?: string; id?: string } = {},
+  among: readonly Operation[] = operations,
 ): ByMethod {
-  const offered = operationsAt(operations, level, on.type);
+  const offered = operationsAt(among, level, on.type);
   const operation = offered.find(({ code }) => code === name.slice(1));
   if (operation === undefined) {
     const names = offered.map(({ code }) => `$${code}`);
@@ -149,7 +157,9 @@ function operationAt(
     );
   }
   const interaction: Interaction = { kind: 'operation', operation, ...on };
-  return operation.affectsState ? { POST: interaction } : { GET: interaction, POST: interaction };
+  if (operation.affectsState) return { POST: interaction };
+  const byMethod = { GET: interaction, POST: interaction };
+  return operation.takesDelete === true ? { ...byMethod, DELETE: interaction } : byMethod;
 }
 
 function unknownPath(name: string, definitions: Definitions): FhirError {

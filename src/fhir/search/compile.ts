@@ -44,12 +44,15 @@ function compileCriterion(type: string, criterion: Criterion, context: CompileCo
       return chainCondition(type, criterion, context);
     case 'has': {
       const where = compileCriterion(criterion.type, criterion.criterion, context);
+      const { lists } = listsOf(context.definitions, criterion.type, criterion.parameter.code);
       return or(
-        listsOf(context.definitions, criterion.type, criterion.parameter.code).lists.map(({ prefix, target }) =>
-          target === undefined || target === type
-            ? { kind: 'referred', prefix: referencePrefix(prefix), by: { type: criterion.type, where } }
-            : { kind: 'none' },
-        ),
+        lists
+          .filter((list) => mayRefer(list, type))
+          .map(({ prefix }) => ({
+            kind: 'referred',
+            prefix: referencePrefix(prefix),
+            by: { type: criterion.type, where },
+          })),
       );
     }
     case 'list':
@@ -69,15 +72,16 @@ function chainCondition(
   return or(
     next.flatMap(({ type: to, criterion }) => {
       const where = compileCriterion(to, criterion, context);
-      return lists.map(
-        ({ prefix, target }): Condition =>
-          target === undefined || target === to
-            ? { kind: 'refers', prefix: referencePrefix(prefix), to: { type: to, where } }
-            : { kind: 'none' },
-      );
+      return lists
+        .filter((list) => mayRefer(list, to))
+        .map(({ prefix }): Condition => ({ kind: 'refers', prefix: referencePrefix(prefix), to: { type: to, where } }));
     }),
   );
 }
+
+/** Whether a list holds local references to a type. */
+const mayRefer = ({ target, isRemote }: ParameterList, type: string): boolean =>
+  isRemote !== true && (target === undefined || target === type);
 
 /** A token that is one of these, or of one of these systems. */
 function membersCondition(
@@ -279,9 +283,11 @@ function identifierCondition({ prefix, target }: ParameterList, value: string): 
 
 function referenceCondition(searched: Searched, value: string, context: CompileContext): Condition {
   const targets = referenceTargets(searched, value, context);
-  const { prefix, target } = searched.list;
+  const { prefix, target, isRemote } = searched.list;
   if (searched.modifier === 'unequal') return otherReferences(searched, value, context);
-  const found = target === undefined ? targets : targets.filter((one) => one.startsWith(`${target}/`));
+  const found = targets.filter(
+    (one) => (target === undefined || one.startsWith(`${target}/`)) && (isRemote !== true || one.includes(':')),
+  );
   return found.length === 0 ? { kind: 'none' } : or(found.map((one) => key(keys.reference(prefix, one))));
 }
 

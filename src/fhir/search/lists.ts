@@ -11,6 +11,8 @@ export interface ParameterList {
   prefix: Key;
   /** Set where the list holds references to other types, too: only local references to this one count. */
   target?: string;
+  /** Set where local references stand in another list: what is left are URLs and identifiers. */
+  isRemote?: true;
 }
 
 export interface ParameterLists {
@@ -101,7 +103,8 @@ function referencesAmong(type: string, one: Known, others: readonly Known[]): Pa
   const whole = others.find((other) => other.alternatives.join('|') === wanted);
   if (whole === undefined) return undefined;
   const shared = { prefix: parameterPrefix(type, whole.code), target };
-  return { lists: [{ prefix: parameterPrefix(type, one.code) }, shared], writes: { allBut: `${target}/` } };
+  const own = { prefix: parameterPrefix(type, one.code), isRemote: true } as const;
+  return { lists: [own, shared], writes: { allBut: `${target}/` } };
 }
 
 function unionOf(type: string, one: Known, others: readonly Known[]): ParameterLists | undefined {
