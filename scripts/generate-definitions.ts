@@ -18,69 +18,19 @@ import {
   searchParameterUrl,
   type TypeRow,
 } from '../src/model/definitions.ts';
+import type {
+  CodeSystemRow,
+  ConceptMapRow,
+  ConceptRow,
+  TerminologyTables,
+  ValueSetPart,
+  ValueSetRow,
+} from '../src/terminology/r4-tables.ts';
 import { readTar } from './tar.ts';
 
 const packageName = 'hl7.fhir.r4.examples';
 const packageVersion = '4.0.1';
 const structureUrl = 'http://hl7.org/fhir/StructureDefinition/';
-
-/** What terminology/r4.json.gz holds: per canonical url a JSON text of its own, to be parsed when first needed. */
-export interface TerminologyTables {
-  fhirVersion: string;
-  codeSystems: Record<string, string>;
-  valueSets: Record<string, string>;
-  conceptMaps: Record<string, string>;
-}
-
-export interface CodeSystemRow {
-  version?: string;
-  name: string;
-  title?: string;
-  content: string;
-  caseSensitive?: boolean;
-  valueSet?: string;
-  concepts: ConceptRow[];
-}
-
-/** Flags: a not selectable (abstract), d deprecated, r retired. `children` are nested, `alsoChildren` codes found elsewhere. */
-export type ConceptRow = [
-  code: string,
-  display?: string,
-  flags?: string,
-  children?: ConceptRow[],
-  alsoChildren?: string[],
-];
-
-export interface ValueSetRow {
-  version?: string;
-  name: string;
-  title?: string;
-  /** compose.inactive; absent means not said. */
-  inactive?: boolean;
-  include: ValueSetPart[];
-  exclude?: ValueSetPart[];
-}
-
-export interface ValueSetPart {
-  system?: string;
-  version?: string;
-  /** A code, or a code with the display that this ValueSet gives it. */
-  codes?: (string | [code: string, display: string])[];
-  filters?: [property: string, op: string, value: string][];
-  valueSets?: string[];
-}
-
-export interface ConceptMapRow {
-  name: string;
-  source?: string;
-  target?: string;
-  groups: {
-    source?: string;
-    target?: string;
-    /** Source code and what it maps to; a mapping without target code says that there is none. */
-    elements: [code: string, targets: [code: string, equivalence: string][]][];
-  }[];
-}
 
 function write(relativePath: string, tables: object): void {
   const bytes = gzipSync(JSON.stringify(tables), { level: constants.Z_BEST_COMPRESSION });

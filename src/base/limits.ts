@@ -58,6 +58,9 @@ export const limits = {
   requestMs: 60_000,
   /** Attempts of a write that meets a concurrent change before 409 goes to the client; each loser means one winner. */
   writeAttemptsMax: 64,
+  /** Body of a request that is answered later, and its answer: both are kept in the store. */
+  asyncBodyBytesMax: 10 * 1024 * 1024,
+  asyncAnswerBytesMax: 100 * 1024 * 1024,
   /** Requests in work at once; more are answered 503 with Retry-After. */
   requestsAtOnceMax: 500,
   /** A FHIRPath expression: the longest of US Core and Da Vinci has 687 characters; parsing so many takes some 0.1 s. */
@@ -70,6 +73,8 @@ export const limits = {
   pathItemsMax: 2_000_000,
   /** A text that a FHIRPath expression builds: doubling it twenty times takes a line. */
   pathTextCharsMax: 5_000_000,
+  /** What all FHIRPath patches of one Bundle may take: some thousands of usual ones, or ten that use up their budget. */
+  patchBundleBudgetMs: 10_000,
   /** Operations of one patch: each may walk the whole resource. */
   patchOperationsMax: 1_000,
   /** Resources that one conditional delete with _count removes, in one commit. */
@@ -97,7 +102,7 @@ export const limits = {
   /** Matches of one list, which has no pages. */
   graphqlListMax: 1_000,
   /** Values that a GraphQL query selects, and characters of their texts: aliases can ask for one text a thousand times. */
-  graphqlValuesMax: 200_000,
+  graphqlValuesMax: 100_000,
   graphqlAnswerCharsMax: 32 * 1024 * 1024,
   /** The time that one GraphQL query may take. */
   graphqlBudgetMs: 10_000,
@@ -105,11 +110,11 @@ export const limits = {
   graphqlPagesBackMax: 100,
   /** Codes that one value set, or one code with all below it, stands for: a search asks an index for each of them. */
   valueSetCodesMax: 20_000,
-  /** How deep value sets include each other, and how many in all: each is read from the store. R4's own need 4 and 11. */
+  /** How deep value sets include each other, and how many of them, and code systems, one may need: each is a read. */
   valueSetDepthMax: 16,
   valueSetsMax: 200,
-  /** Codes that are looked at to put one value set together: some 0.1 µs each. */
-  valueSetStepsMax: 5_000_000,
+  /** Codes that are looked at to put one value set together: some 0.1 to 0.2 µs each. */
+  valueSetStepsMax: 2_000_000,
   /** A regular expression in a value set: its length, the states it grows into, and the steps of all its matches (0.5 s). */
   regexCharsMax: 500,
   regexStatesMax: 2_000,
@@ -136,4 +141,18 @@ export const limits = {
   statsCodesMax: 100,
   /** Source observations that one $stats sends along. */
   statsSourcesMax: 1_000,
+  /** Rows of one ViewDefinition/$run: with its text, an answer is in memory until it is sent. */
+  viewRowsMax: 100_000,
+  viewBytesMax: 64 * 1024 * 1024,
+  /** Cells that a view makes of one resource: forEach beside forEach multiplies. */
+  viewCellsMax: 1_000_000,
+  /** Elements of one resource that a view visits. */
+  viewFociMax: 100_000,
+  /** Columns of a view, each branch of a unionAll counted: databases end at 1,600. */
+  viewColumnsMax: 1_600,
+  viewSelectionsMax: 1_000,
+  /** All expressions of a view together: parsing them takes some 25 µs a character. */
+  viewExpressionCharsMax: 40_000,
+  /** Patients of the groups that a view is run for: they are looked up a hundred at a time. */
+  viewPatientsMax: 10_000,
 } as const;

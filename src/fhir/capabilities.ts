@@ -4,6 +4,8 @@ import type { Definitions } from '../model/definitions.ts';
 import { json } from './answer.ts';
 import type { EngineContext } from './context.ts';
 import type { Answer } from './interaction.ts';
+import { type Operation, operationsAt } from './operations/operation.ts';
+import { operations } from './operations/table.ts';
 import { isSearchable } from './search/parse.ts';
 import { queryPairs } from './search/query.ts';
 
@@ -18,6 +20,7 @@ const RESOURCE_INTERACTIONS = [
   'read',
   'vread',
   'update',
+  'patch',
   'delete',
   'history-instance',
   'history-type',
@@ -48,13 +51,15 @@ function capabilityStatement({ definitions, baseUrl }: EngineContext, software: 
     software: { name: software.name, version: software.version },
     implementation: { description: 'careloom FHIR server', url: baseUrl },
     fhirVersion: '4.0.1',
-    format: ['application/fhir+json', 'json'],
+    format: ['application/fhir+json', 'application/fhir+xml', 'json', 'xml'],
+    patchFormat: ['application/fhir+json', 'application/json-patch+json'],
     rest: [
       {
         mode: 'server',
         resource: definitions.resourceTypes.map((type) => resourceCapability(type, definitions)),
         interaction: SYSTEM_INTERACTIONS.map((code) => ({ code })),
         searchParam: searchParams('Resource', definitions),
+        ...offered(operationsAt(operations, 'system')),
         compartment: [...definitions.compartments.keys()].map(
           (type) => `http://hl7.org/fhir/CompartmentDefinition/${type.toLowerCase()}`,
         ),
@@ -77,12 +82,20 @@ function resourceCapability(type: string, definitions: Definitions): object {
     conditionalCreate: true,
     conditionalRead: 'full-support',
     conditionalUpdate: true,
-    conditionalDelete: 'single',
+    conditionalDelete: 'multiple',
     referencePolicy: ['literal', 'logical'],
     searchInclude: ['*', ...references.map(({ code }) => `${type}:${code}`)],
     searchRevInclude: referring(type, definitions),
     searchParam: searchParams(type, definitions),
+    ...offered([
+      ...new Set([...operationsAt(operations, 'type', type), ...operationsAt(operations, 'instance', type)]),
+    ]),
   };
+}
+
+/** "An array is never empty": nothing where none is offered. */
+function offered(some: readonly Operation[]): { operation?: object[] } {
+  return some.length === 0 ? {} : { operation: some.map(({ code, definition }) => ({ name: code, definition })) };
 }
 
 function searchParams(type: string, definitions: Definitions): object[] {

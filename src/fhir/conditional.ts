@@ -44,32 +44,33 @@ export function conditionOf(type: string, query: string, context: EngineContext)
   return compileCriteria(type, request.criteria, { ...context, now: context.clock.now() });
 }
 
-/** Ids that meet a condition: none, one, or two where there are more; and the check that it is still so. */
+/** Ids that meet a condition, at most `atMost` of them (two tell one from several); and the check that it is still so. */
 export async function matches(
   type: string,
   where: Condition,
   caller: Caller,
   context: EngineContext,
+  atMost: number = LOOKED_FOR,
 ): Promise<{ ids: string[]; check: Check }> {
   const page = await context.store.search(
-    { type, where, order: [], limit: LOOKED_FOR, bodyless: true, budgetMs: limits.queryBudgetMs },
+    { type, where, order: [], limit: atMost, bodyless: true, budgetMs: limits.queryBudgetMs },
     caller.filter,
   );
   const ids = page.rows.map(({ id }) => id);
-  return { ids, check: { type, where, filter: caller.filter, ids, atMost: LOOKED_FOR } };
+  return { ids, check: { type, where, filter: caller.filter, ids, atMost } };
 }
 
 /**
- * Runs `attempt` again while its commit fails because a check does not hold any more: another client was faster, so
- * decide on what is there now. Each failure means that somebody else succeeded. FhirError('conflict') when it never
- * comes through.
+ * Runs `attempt` again while its commit fails because what it decided on does not hold any more, a check or the version
+ * that it read: another client was faster, so decide on what is there now. Each failure means that somebody else
+ * succeeded. FhirError('conflict') when it never comes through.
  */
 export async function untilSettled<T>(attempt: () => Promise<T>): Promise<T> {
   for (let tries = 0; ; tries++) {
     try {
       return await attempt();
     } catch (error) {
-      if (!(error instanceof StoreError) || error.kind !== 'check') throw error;
+      if (!(error instanceof StoreError) || (error.kind !== 'check' && error.kind !== 'version')) throw error;
       if (tries >= limits.writeAttemptsMax) {
         throw new FhirError('conflict', 'Others keep changing the same resource; try again later.', { cause: error });
       }

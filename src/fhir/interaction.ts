@@ -23,6 +23,8 @@ export interface Answer {
   body?: Uint8Array | readonly Uint8Array[];
   /** Names the interaction for logs and metrics: 'read', 'search-type', 'transaction', … no ids. */
   interaction: string;
+  /** Faults of entries that did not stop the whole Bundle, for the edge to log; the client is told nothing of them. */
+  faults?: readonly unknown[];
 }
 
 export interface Caller {

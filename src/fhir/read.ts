@@ -44,7 +44,8 @@ function selected(row: LiveRow, { query }: FhirRequest, { definitions }: EngineC
   return selection === undefined ? row : { ...row, body: subset(row.body, selection, definitions) };
 }
 
-function present(row: Row | undefined, type: string, id: string): LiveRow {
+/** The row of what is there; FhirError('not-found') or FhirError('deleted') for what is not. */
+export function present(row: Row | undefined, type: string, id: string): LiveRow {
   if (row === undefined) throw new FhirError('not-found', `${type}/${id} does not exist.`);
   if (row.body === null) {
     throw new FhirError('deleted', `${type}/${id} was deleted; its history has the versions before.`, {

@@ -1,11 +1,13 @@
 // create, update and delete, plain and conditional. https://hl7.org/fhir/R4/http.html#create
-import { FhirError } from '../base/outcome.ts';
-import { type Check, StoreError, type Write, type Written } from '../store/store.ts';
-import { preferredBody, versionHeaders, versionInHeader, writtenBody } from './answer.ts';
-import { matchOne, untilSettled } from './conditional.ts';
+import { limits } from '../base/limits.ts';
+import { FhirError, type Issue, operationOutcome } from '../base/outcome.ts';
+import { type Check, type Condition, StoreError, type Write, type Written } from '../store/store.ts';
+import { json, preferredBody, versionHeaders, versionInHeader, writtenBody } from './answer.ts';
+import { conditionOf, matches, matchOne, untilSettled } from './conditional.ts';
 import type { EngineContext } from './context.ts';
 import type { Answer, Caller, FhirRequest } from './interaction.ts';
 import { deletionOf, parseResource, type Resource, requireTargets, writeOf } from './prepare.ts';
+import { queryPairs } from './search/query.ts';
 
 /** 201; with If-None-Exist, 200 and the resource that is there already. */
 export async function create(
@@ -127,19 +129,66 @@ export async function remove(
   return deletionAnswer(await commitOne(write, [], caller, context));
 }
 
-/** Deletes the one match; 412 when several match. https://hl7.org/fhir/R4/http.html#3.1.0.7.1 */
+/**
+ * Deletes what matches. https://hl7.org/fhir/R4/http.html#3.1.0.7.1
+ *
+ * Without `_count`, the one match: 204, also where there is none; 412 when several match. With `_count=n`, up to n matches
+ * in one commit: 200 with an outcome that says how many, and 204 where there is none. So many are only deleted where the
+ * client said that it means many, and how many at most; one that finds n deleted asks again.
+ *
+ * Others do it otherwise: HAPI deletes all matches once its configuration allows several, Microsoft's server takes
+ * `_count` as well but tells the number in a header of its own, Google's deletes up to 100 unasked.
+ */
 export async function conditionalDelete(
   type: string,
   request: FhirRequest,
   caller: Caller,
   context: EngineContext,
 ): Promise<Answer> {
+  const count = deletionCount(request.query);
+  if (count !== undefined) return deleteMany(type, count, request, caller, context);
   return untilSettled(async () => {
     const match = await matchOne(type, request.query, caller, context);
     if (match.id === undefined) return { status: 204, headers: {}, interaction: 'delete' };
     const write = deletionOf(type, match.id, versionInHeader('If-Match', request.header('if-match')));
     return deletionAnswer(await commitOne(write, [match.check], caller, context));
   });
+}
+
+/** The value of `_count`, which makes a conditional delete one of several; undefined where it is absent. */
+export function deletionCount(query: string): number | undefined {
+  const value = queryPairs(query).find(([name]) => name === '_count')?.[1];
+  if (value === undefined) return undefined;
+  const count = /^[1-9]\d{0,8}$/.test(value) ? Number(value) : Number.NaN;
+  if (count <= limits.deletionsMax) return count;
+  throw new FhirError('invalid', `_count of a conditional delete takes a number from 1 to ${limits.deletionsMax}.`);
+}
+
+async function deleteMany(
+  type: string,
+  count: number,
+  request: FhirRequest,
+  caller: Caller,
+  context: EngineContext,
+): Promise<Answer> {
+  if (request.header('if-match') !== undefined) {
+    throw new FhirError('invalid', 'If-Match names one version; it cannot go with _count, which deletes several.');
+  }
+  const where = conditionOf(type, request.query, context);
+  const deleted = await untilSettled(async () => {
+    const { ids } = await matches(type, where, caller, context, count);
+    if (ids.length === 0) return 0;
+    // What matches besides does not matter; what was found must still match.
+    const still: Condition = { kind: 'and', of: [where, { kind: 'ids', ids }] };
+    const check: Check = { type, where: still, filter: caller.filter, ids, atMost: ids.length };
+    await context.store.commit({ writes: ids.map((id) => deletionOf(type, id)), checks: [check] });
+    return ids.length;
+  });
+  if (deleted === 0) return { status: 204, headers: {}, interaction: 'delete' };
+  const sentence = `${deleted} ${type} ${deleted === 1 ? 'resource was' : 'resources were'} deleted.`;
+  const more = deleted === count ? ' There may be more that match.' : '';
+  const issue: Issue = { severity: 'information', code: 'informational', diagnostics: sentence + more };
+  return { status: 200, headers: {}, body: json(operationOutcome([issue])), interaction: 'delete' };
 }
 
 function deletionAnswer(written: Written): Answer {
@@ -156,15 +205,25 @@ async function commitOne(
   caller: Caller,
   context: EngineContext,
 ): Promise<Written> {
-  await requireTargets([write], caller, context);
   try {
-    const [written] = await context.store.commit({ writes: [write], checks });
-    if (written === undefined) throw new Error('the store answered without a result');
-    return written;
+    return await commitWrite(write, checks, caller, context);
   } catch (error) {
     if (error instanceof StoreError && error.kind === 'version') throw versionMismatch(write, error);
     throw error;
   }
+}
+
+/** One write and its checks. Throws StoreError('version') or StoreError('check') where another was faster. */
+export async function commitWrite(
+  write: Write,
+  checks: readonly Check[],
+  caller: Caller,
+  context: EngineContext,
+): Promise<Written> {
+  await requireTargets([write], caller, context);
+  const [written] = await context.store.commit({ writes: [write], checks });
+  if (written === undefined) throw new Error('the store answered without a result');
+  return written;
 }
 
 /** 412 for a write whose expectation did not hold. */
@@ -181,7 +240,8 @@ export const versionUrl = (
   context: EngineContext,
 ): string => `${context.baseUrl}/${type}/${id}/_history/${version}`;
 
-function writeAnswer(
+/** What a client is told about its write. */
+export function writeAnswer(
   write: Write,
   written: Written,
   request: FhirRequest,

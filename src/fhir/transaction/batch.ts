@@ -6,10 +6,10 @@ import { bundlePieces } from '../bundle.ts';
 import type { EngineContext } from '../context.ts';
 import type { Answer, Caller, FhirRequest } from '../interaction.ts';
 import { type Resource, withoutStamp } from '../prepare.ts';
-import { storeFailure } from '../store-failure.ts';
 import { type BundleEntry, bundleEntries, requestOfEntry } from './entries.ts';
-import { inTurn } from './in-turn.ts';
-import { answerResponse, failureResponse, type Perform } from './transaction.ts';
+import { inTurn, requireClient } from './in-turn.ts';
+import { answerResponse, entryFailure, failureResponse } from './response.ts';
+import type { Perform } from './transaction.ts';
 
 /** Answers with a batch-response Bundle; a failed entry has its own outcome and hinders no other. */
 export async function batch(
@@ -20,6 +20,7 @@ export async function batch(
   perform: Perform,
 ): Promise<Answer> {
   const responses: Uint8Array[][] = [];
+  const faults: unknown[] = [];
   const refuse = (at: number, error: FhirError): void => {
     responses[at] ??= failureResponse(error);
   };
@@ -27,7 +28,8 @@ export async function batch(
   for (const [at, issues] of envelopeIssues(bundle, context)) refuse(at, new FhirError('invalid', issues));
   const entries = sound.filter(({ at }) => responses[at] === undefined);
   const respond = async (entry: BundleEntry): Promise<void> => {
-    responses[entry.at] = await batchResponse(entry, request, caller, perform);
+    requireClient(request.signal);
+    responses[entry.at] = await batchResponse(entry, request, caller, perform, faults);
   };
   // Writes first, so that a read in the same batch shows them, as it would one request after another.
   await inTurn(
@@ -35,7 +37,13 @@ export async function batch(
     respond,
   );
   await inTurn(entries.filter(isRead), respond);
-  return { status: 200, headers: {}, body: bundlePieces({ type: 'batch-response' }, responses), interaction: 'batch' };
+  return {
+    status: 200,
+    headers: {},
+    body: bundlePieces({ type: 'batch-response' }, responses),
+    interaction: 'batch',
+    ...(faults.length === 0 ? {} : { faults }),
+  };
 }
 
 const isRead = ({ method }: BundleEntry): boolean => method === 'GET' || method === 'HEAD';
@@ -69,14 +77,17 @@ async function batchResponse(
   request: FhirRequest,
   caller: Caller,
   perform: Perform,
+  faults: unknown[],
 ): Promise<Uint8Array[]> {
   try {
     if (entry.path === '' && entry.method === 'POST')
       throw new FhirError('invalid', 'A batch cannot be an entry of a batch.');
     const answer = await perform(requestOfEntry(entry, request), caller);
-    return isRead(entry) ? answerResponse(answer) : answerResponse(answer, repeated(request));
+    if (isRead(entry)) return answerResponse(answer);
+    // A deletion has a body only to say how many it deleted.
+    return answerResponse(answer, entry.method === 'DELETE' ? 'outcome' : repeated(request));
   } catch (error) {
-    return failureResponse(storeFailure(error));
+    return failureResponse(entryFailure(error, faults));
   }
 }
 

@@ -108,14 +108,56 @@ function requestOf(
   };
 }
 
+/** Errors of one entry say which. */
+export function atEntry<T>({ at }: BundleEntry, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw entryError(at, error);
+  }
+}
+
+/** The error of an entry, with the entry in each issue. */
+export function entryError(at: number, error: unknown): unknown {
+  if (!(error instanceof FhirError)) return error;
+  const issues = error.issues.map((issue) => ({
+    ...issue,
+    expression: issue.expression?.startsWith('Bundle.') ? issue.expression : `Bundle.entry[${at}]`,
+  }));
+  return new FhirError(error.kind, issues, { cause: error });
+}
+
 /** An entry as a request of its own. `outer` gives what holds for the whole Bundle: its Prefer header and its end. */
 export function requestOfEntry(entry: BundleEntry, outer: FhirRequest): FhirRequest {
+  const { body, headers } =
+    entry.method === 'PATCH' ? patchOfEntry(entry) : { body: entry.bytes, headers: entry.headers };
   return {
     method: entry.method,
     path: entry.path,
     query: entry.query,
-    body: entry.bytes,
+    body,
     signal: outer.signal,
-    header: (name) => entry.headers[name] ?? (name === 'prefer' ? outer.header('prefer') : undefined),
+    header: (name) => headers[name] ?? (name === 'prefer' ? outer.header('prefer') : undefined),
   };
+}
+
+/**
+ * "The PATCH body is a Binary with the patch and its media type, or, for a FHIRPath Patch, the Parameters resource."
+ * https://hl7.org/fhir/R4/http.html#patch
+ */
+function patchOfEntry({ at, bytes, headers, resource }: BundleEntry): Pick<FhirRequest, 'body'> & {
+  headers: BundleEntry['headers'];
+} {
+  const { resourceType, contentType, data } = (resource ?? {}) as Record<string, unknown>;
+  if (resourceType === 'Parameters')
+    return { body: bytes, headers: { ...headers, 'content-type': 'application/fhir+json' } };
+  const isBinary = resourceType === 'Binary' && typeof contentType === 'string' && typeof data === 'string';
+  if (isBinary && /^[A-Za-z0-9+/\s]*={0,2}\s*$/.test(data)) {
+    return { body: Buffer.from(data, 'base64'), headers: { ...headers, 'content-type': contentType } };
+  }
+  throw new FhirError(
+    'invalid',
+    'A PATCH takes a Parameters resource, or a Binary with contentType application/json-patch+json and data.',
+    { expression: `Bundle.entry[${at}].resource` },
+  );
 }

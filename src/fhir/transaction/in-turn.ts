@@ -1,4 +1,5 @@
 // Work on the entries of a Bundle, several at once but never all.
+import { FhirError } from '../../base/outcome.ts';
 
 /** Enough to fill a group commit, few enough to leave room for others. */
 const AT_ONCE = 32;
@@ -21,4 +22,9 @@ export async function inTurn<T, R>(items: readonly T[], work: (item: T) => Promi
   };
   await Promise.all(Array.from({ length: Math.min(AT_ONCE, items.length) }, worker));
   return results;
+}
+
+/** FhirError('timeout') when the client went away or its time is over: the rest of a Bundle is then not worth the work. */
+export function requireClient(signal: AbortSignal): void {
+  if (signal.aborted) throw new FhirError('timeout', 'The request ended before its Bundle was processed.');
 }
