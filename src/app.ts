@@ -4,15 +4,15 @@ import { type Clock, systemClock } from './base/clock.ts';
 import { createLog, type Log } from './base/log.ts';
 import type { Config } from './config.ts';
 import { anonymousCaller } from './fhir/access.ts';
+import type { Background } from './fhir/engine.ts';
 import type { Engine } from './fhir/interaction.ts';
 import type { Maintenance } from './fhir/maintenance.ts';
 import { createHttpServer, type HttpServer } from './http/server.ts';
-import type { Jobs } from './jobs/jobs.ts';
 import { loadDefinitions } from './model/definitions.ts';
 import type { Store } from './store/store.ts';
 
 /** What the server needs of an engine, and what the command line needs beyond that. */
-export type AppEngine = Engine & Omit<Maintenance, 'definitions'> & { jobs?: Jobs };
+export type AppEngine = Engine & Omit<Maintenance, 'definitions'> & { background?: Background };
 
 export interface App {
   config: Config;
@@ -71,7 +71,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
     },
     async listen() {
       const address = await app.server().listen({ host: config.host, port: config.port });
-      engine.jobs?.start();
+      engine.background?.start();
       return address;
     },
     close: () => {
@@ -83,7 +83,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
 
   async function closeAll(): Promise<void> {
     await server?.close();
-    await engine.jobs?.stop();
+    await engine.background?.stop();
     await store.close();
     await log.flush();
   }

@@ -32,6 +32,8 @@ export const limits = {
   searchWordsMax: 20,
   /** Brackets within brackets of a _filter. */
   filterDepthMax: 10,
+  /** Search parameters that may be added: each costs every write of its types. */
+  addedParametersMax: 2_000,
   /** Locations that one near may look at. */
   placesMax: 10_000,
   /** Characters that :contains may ask for: long texts are indexed in stretches that overlap by so many. */
@@ -153,6 +155,6 @@ export const limits = {
   viewSelectionsMax: 1_000,
   /** All expressions of a view together: parsing them takes some 25 µs a character. */
   viewExpressionCharsMax: 40_000,
-  /** Patients of the groups that a view is run for: they are looked up a hundred at a time. */
+  /** Patients that a view is run for: what is theirs is looked up for a hundred at a time. */
   viewPatientsMax: 10_000,
 } as const;

@@ -29,16 +29,17 @@ const RESOURCE_INTERACTIONS = [
 ];
 const SYSTEM_INTERACTIONS = ['transaction', 'batch', 'search-system', 'history-system'];
 
-/** 200 with the statement; its text is made once. */
+/** 200 with the statement; its text is made once, and again when a search parameter was added. */
 export function createCapabilities(context: EngineContext, software: Software): (query: string) => Answer {
-  let body: Uint8Array | undefined;
+  let made: { of: Definitions; body: Uint8Array } | undefined;
   return (query) => {
     const mode = queryPairs(query).find(([name]) => name === 'mode')?.[1];
     if (mode !== undefined && mode !== 'full' && mode !== 'normative') {
       throw new FhirError('invalid', `mode=${mode.slice(0, 40)} is not offered; accepted: full, normative.`);
     }
-    body ??= json(capabilityStatement(context, software));
-    return { status: 200, headers: {}, body, interaction: 'capabilities' };
+    const { definitions } = context;
+    if (made?.of !== definitions) made = { of: definitions, body: json(capabilityStatement(context, software)) };
+    return { status: 200, headers: {}, body: made.body, interaction: 'capabilities' };
   };
 }
 
@@ -101,7 +102,14 @@ function offered(some: readonly Operation[]): { operation?: object[] } {
 function searchParams(type: string, definitions: Definitions): object[] {
   return [...definitions.searchParameters(type).values()]
     .filter(isSearchable)
-    .map(({ code, url, type: kind }) => ({ name: code, definition: url, type: kind }));
+    .map(({ code, url, type: kind, isBuilding }) => ({
+      name: code,
+      definition: url,
+      type: kind,
+      ...(isBuilding === true
+        ? { documentation: 'Building: until all resources are indexed, searching by it is refused.' }
+        : {}),
+    }));
 }
 
 const referringByDefinitions = new WeakMap<Definitions, Map<string, string[]>>();

@@ -7,6 +7,8 @@ import type { IndexContext } from './search/values.ts';
 
 export interface EngineContext extends IndexContext {
   store: Store;
+  /** Commits, and tells those who live on what was written. Interactions never commit by the store itself. */
+  commit: Store['commit'];
   clock: Clock;
   /** Work that outlasts its request. */
   jobs: Jobs;

@@ -3,7 +3,7 @@
 import type { Clock } from '../base/clock.ts';
 import { limits } from '../base/limits.ts';
 import { FhirError } from '../base/outcome.ts';
-import { createJobs, type JobHandler, type Jobs } from '../jobs/jobs.ts';
+import { createJobs, type JobHandler } from '../jobs/jobs.ts';
 import type { Definitions } from '../model/definitions.ts';
 import { parseJson } from '../model/json.ts';
 import type { Store } from '../store/store.ts';
@@ -12,7 +12,6 @@ import { preferences } from './answer.ts';
 import { kickOff, mayBeAsync, REQUEST_JOB, requestJob } from './async.ts';
 import { createCapabilities, type Software } from './capabilities.ts';
 import type { EngineContext } from './context.ts';
-import { dryStore } from './dry-run.ts';
 import { history } from './history.ts';
 import type { Answer, Caller, Engine, FhirRequest } from './interaction.ts';
 import { type Maintenance, maintenance } from './maintenance.ts';
@@ -23,6 +22,7 @@ import { read, vread } from './read.ts';
 import { type Interaction, routeRequest } from './route.ts';
 import { createSeal, sealKey } from './seal.ts';
 import { type SearchScope, search, searchQuery } from './search/search.ts';
+import { type AddedParameters, createAddedParameters, INDEX_JOB, indexJob } from './search-parameters.ts';
 import { storeFailure } from './store-failure.ts';
 import { batch } from './transaction/batch.ts';
 import { transaction } from './transaction/transaction.ts';
@@ -44,20 +44,43 @@ export interface EngineOptions {
   onFault?: (error: unknown, kind: string) => void;
 }
 
+/** Work that goes on beside requests: a process that serves starts it, and stops it before it closes the store. */
+export interface Background {
+  start(): void;
+  stop(): Promise<void>;
+}
+
 /** An engine on an open store. */
-export async function createEngine(options: EngineOptions): Promise<Engine & Maintenance & { jobs: Jobs }> {
-  const { store, definitions, clock, baseUrl, timeZone, checkReferences = false } = options;
+export async function createEngine(options: EngineOptions): Promise<Engine & Maintenance & { background: Background }> {
+  const { store, clock, baseUrl, timeZone, checkReferences = false } = options;
   const seal = createSeal(await sealKey(store, options.linkSecret));
   const handlers: Record<string, JobHandler> = {};
   const jobs = createJobs({ records: store.records, clock, handlers, onFault: options.onFault ?? (() => {}) });
-  const context: EngineContext = { store, definitions, clock, baseUrl, timeZone, checkReferences, jobs, seal };
+  const added: AddedParameters = createAddedParameters(options.definitions, () => context);
+  const context: EngineContext = {
+    store,
+    commit: async (commit) => {
+      const written = await store.commit(commit);
+      if (commit.writes.some(({ type }) => type === 'SearchParameter')) await added.refresh();
+      return written;
+    },
+    get definitions() {
+      return added.definitions;
+    },
+    clock,
+    baseUrl,
+    timeZone,
+    checkReferences,
+    jobs,
+    seal,
+  };
   const capabilities = createCapabilities(context, options.software);
 
   const performIn =
     (context: EngineContext): Engine['perform'] =>
     async (request, caller) => {
       try {
-        const interaction = routeRequest(request, definitions);
+        const interaction = routeRequest(request, context.definitions);
         if (request.header('prefer') === undefined) return await answer(interaction, request, caller, context);
         return await preferred(interaction, request, caller, context);
       } catch (error) {
@@ -75,7 +98,10 @@ export async function createEngine(options: EngineOptions): Promise<Engine & Mai
     const { async, dryRun } = preferences(request.header('prefer'));
     if (async && mayBeAsync(interaction)) return kickOff(request, caller, context);
     if (!dryRun) return answer(interaction, request, caller, context);
-    const found = await answer(interaction, request, caller, { ...context, store: dryStore(store) });
+    const found = await answer(interaction, request, caller, {
+      ...context,
+      commit: (commit) => store.commit({ ...commit, dryRun: true }),
+    });
     return { ...found, headers: { ...found.headers, 'Preference-Applied': 'dry-run' } };
   };
 
@@ -112,7 +138,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine & Mai
       case 'search-system':
       case 'search-compartment':
         return search(
-          scopeOf(interaction, definitions),
+          scopeOf(interaction, context.definitions),
           searchQuery(request, interaction.posted),
           request,
           caller,
@@ -163,7 +189,19 @@ export async function createEngine(options: EngineOptions): Promise<Engine & Mai
 
   const perform = performIn(context);
   handlers[REQUEST_JOB] = requestJob(perform, callerOfKind, store.records);
-  return { perform, jobs, ...maintenance(context) };
+  handlers[INDEX_JOB] = indexJob(() => context, added.refresh);
+  await added.refresh();
+  const background = {
+    start() {
+      added.start();
+      jobs.start();
+    },
+    async stop() {
+      added.stop();
+      await jobs.stop();
+    },
+  };
+  return { perform, background, ...maintenance(context) };
 }
 
 type SearchInteraction = Extract<Interaction, { posted: boolean }>;

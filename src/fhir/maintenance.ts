@@ -45,6 +45,22 @@ export function maintenance(context: EngineContext): Maintenance {
   };
 }
 
+/** Makes the index of a type anew, step by step; `after` is where to go on from when it is interrupted. */
+export async function* reindexType(
+  type: string,
+  after: string | undefined,
+  context: EngineContext,
+): AsyncGenerator<{ after: string | undefined; changed: number }> {
+  let place = after;
+  do {
+    const page = await context.store.scan({ type, limit: STEP, ...(place === undefined ? {} : { after: place }) });
+    const stale = page.rows.map((row) => freshIndex(row, context)).filter((fresh) => fresh !== undefined);
+    const changed = stale.length === 0 ? 0 : await context.store.reindex(stale);
+    place = page.next;
+    yield { after: place, changed };
+  } while (place !== undefined);
+}
+
 async function* everyRow({ store }: EngineContext): AsyncGenerator<IndexedRow[]> {
   let after: string | undefined;
   do {

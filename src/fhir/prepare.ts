@@ -9,6 +9,7 @@ import type { Caller } from './interaction.ts';
 import { indexResource } from './search/index-resource.ts';
 import { parameterPrefix, referencePrefix } from './search/keys.ts';
 import type { IndexContext } from './search/values.ts';
+import { parameterIssues } from './search-parameters.ts';
 
 export interface Resource {
   resourceType: string;
@@ -32,12 +33,19 @@ export function checkedResource(value: unknown, type: string | undefined, contex
   if (issues.some(({ severity }) => severity === 'error' || severity === 'fatal'))
     throw new FhirError('invalid', issues);
   const resource = value as Resource;
+  if (resource.resourceType === 'SearchParameter') refuseUnusable(resource, context);
   if (type !== undefined && resource.resourceType !== type) {
     throw new FhirError('invalid', `The URL is for ${type}, but the body is a ${resource.resourceType}.`, {
       expression: resource.resourceType,
     });
   }
   return resource;
+}
+
+/** An active parameter that would never find anything is refused rather than kept. */
+function refuseUnusable(resource: Resource, { definitions }: EngineContext): void {
+  const issues = parameterIssues(resource, definitions);
+  if (issues.length > 0) throw new FhirError('unprocessable', issues);
 }
 
 const STAMP_MEMBERS = ['versionId', '_versionId', 'lastUpdated', '_lastUpdated'] as const;

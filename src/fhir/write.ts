@@ -181,7 +181,7 @@ async function deleteMany(
     // What matches besides does not matter; what was found must still match.
     const still: Condition = { kind: 'and', of: [where, { kind: 'ids', ids }] };
     const check: Check = { type, where: still, filter: caller.filter, ids, atMost: ids.length };
-    await context.store.commit({ writes: ids.map((id) => deletionOf(type, id)), checks: [check] });
+    await context.commit({ writes: ids.map((id) => deletionOf(type, id)), checks: [check] });
     return ids.length;
   });
   if (deleted === 0) return { status: 204, headers: {}, interaction: 'delete' };
@@ -221,7 +221,7 @@ export async function commitWrite(
   context: EngineContext,
 ): Promise<Written> {
   await requireTargets([write], caller, context);
-  const [written] = await context.store.commit({ writes: [write], checks });
+  const [written] = await context.commit({ writes: [write], checks });
   if (written === undefined) throw new Error('the store answered without a result');
   return written;
 }

@@ -85,6 +85,10 @@ export interface SearchParameter {
   targets: readonly string[];
   /** For composite: the url of each component's parameter and its expression relative to this one's. */
   components?: readonly { definition: string; expression: string }[];
+  /** Of one that was added to R4's: the name of its index list, which changes with what it selects. */
+  list?: string;
+  /** It was added, and not all resources are indexed by it yet. */
+  isBuilding?: true;
 }
 
 export interface OperationParameter {
@@ -254,6 +258,17 @@ export function definitionsOf(tables: DefinitionTables): Definitions {
     ),
     operations: tables.operations,
   };
+}
+
+/** The same definitions with further search parameters, each on its own base. */
+export function withSearchParameters(base: Definitions, added: readonly SearchParameter[]): Definitions {
+  if (added.length === 0) return base;
+  const byType = new Map<string, ReadonlyMap<string, SearchParameter>>();
+  for (const parameter of added) {
+    const known = byType.get(parameter.base) ?? base.searchParameters(parameter.base);
+    byType.set(parameter.base, new Map([...known, [parameter.code, parameter]]));
+  }
+  return { ...base, searchParameters: (type) => byType.get(type) ?? base.searchParameters(type) };
 }
 
 const none: ReadonlyMap<string, SearchParameter> = new Map();

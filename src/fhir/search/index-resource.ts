@@ -89,7 +89,7 @@ function typeIndexer(definitions: Definitions, type: string): TypeIndexer {
 function indexerOf(definitions: Definitions, type: string, parameter: SearchParameter, accessor: Accessor): Indexer[] {
   const { writes } = listsOf(definitions, type, parameter.code);
   if (writes === 'nothing') return [];
-  const prefix = parameterPrefix(type, parameter.code);
+  const prefix = parameterPrefix(type, parameter.list ?? parameter.code);
   const indexer: Indexer = { prefix, accessor, emit: emitters[parameter.type] ?? nothing };
   return [writes === 'all' ? indexer : { ...indexer, elsewhere: `${prefix}r${writes.allBut}` }];
 }

@@ -38,11 +38,11 @@ export function listsOf(definitions: Definitions, type: string, code: string): P
     byCode = derive(type, [...definitions.searchParameters(type).values()]);
     byType.set(type, byCode);
   }
-  return byCode.get(code) ?? ownLists(type, code);
+  return byCode.get(code) ?? ownLists(type, definitions.searchParameters(type).get(code)?.list ?? code);
 }
 
-const ownLists = (type: string, code: string): ParameterLists => ({
-  lists: [{ prefix: parameterPrefix(type, code) }],
+const ownLists = (type: string, list: string): ParameterLists => ({
+  lists: [{ prefix: parameterPrefix(type, list) }],
   writes: 'all',
 });
 

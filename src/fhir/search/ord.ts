@@ -39,7 +39,7 @@ export function ordParameter(definitions: Definitions, type: string): SearchPara
   const parameters = definitions.searchParameters(type);
   for (const code of PREFERRED) {
     const parameter = parameters.get(code);
-    if (parameter?.type === 'date' && parameter.expression !== '') return parameter;
+    if (parameter?.type === 'date' && parameter.expression !== '' && parameter.list === undefined) return parameter;
   }
   return undefined;
 }

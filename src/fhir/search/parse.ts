@@ -274,6 +274,11 @@ class SearchParser {
       found ??= parameter;
     }
     if (found === undefined) throw new FhirError('invalid', `"${name}" needs a type to search.`);
+    if (found.isBuilding === true) {
+      throw new FhirError('unavailable', `"${code}" is still being built: not all resources are indexed by it yet.`, {
+        headers: { 'Retry-After': '5' },
+      });
+    }
     if (!isSearchable(found)) {
       throw new FhirError('invalid', `"${code}" (a ${found.type} parameter) cannot be searched on this server.`);
     }

@@ -83,7 +83,7 @@ async function batchResponse(
     if (entry.path === '' && entry.method === 'POST')
       throw new FhirError('invalid', 'A batch cannot be an entry of a batch.');
     const answer = await perform(requestOfEntry(entry, request), caller);
-    if (isRead(entry)) return answerResponse(answer);
+    if (isRead(entry) || answer.interaction === 'operation') return answerResponse(answer);
     // A deletion has a body only to say how many it deleted.
     return answerResponse(answer, entry.method === 'DELETE' ? 'outcome' : repeated(request));
   } catch (error) {

@@ -127,7 +127,10 @@ export function entryError(at: number, error: unknown): unknown {
   return new FhirError(error.kind, issues, { cause: error });
 }
 
-/** An entry as a request of its own. `outer` gives what holds for the whole Bundle: its Prefer header and its end. */
+/**
+ * An entry as a request of its own. `outer` gives what holds for the whole Bundle: its Prefer header and its end. What
+ * stands in a Bundle is a resource, so that is what is accepted.
+ */
 export function requestOfEntry(entry: BundleEntry, outer: FhirRequest): FhirRequest {
   const { body, headers } =
     entry.method === 'PATCH' ? patchOfEntry(entry) : { body: entry.bytes, headers: entry.headers };
@@ -137,7 +140,10 @@ export function requestOfEntry(entry: BundleEntry, outer: FhirRequest): FhirRequ
     query: entry.query,
     body,
     signal: outer.signal,
-    header: (name) => headers[name] ?? (name === 'prefer' ? outer.header('prefer') : undefined),
+    header: (name) => {
+      if (name === 'accept') return 'application/fhir+json';
+      return headers[name] ?? (name === 'prefer' ? outer.header('prefer') : undefined);
+    },
   };
 }
 

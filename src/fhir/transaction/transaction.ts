@@ -151,7 +151,7 @@ async function commit(
 ): Promise<Written[]> {
   if (writes.size === 0) return [];
   try {
-    return await context.store.commit({ writes: [...writes.values()], checks });
+    return await context.commit({ writes: [...writes.values()], checks });
   } catch (error) {
     const failed = error instanceof StoreError && error.kind === 'version' ? [...writes][error.at] : undefined;
     if (failed === undefined) throw error;

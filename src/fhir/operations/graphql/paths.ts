@@ -3,9 +3,9 @@
 import { limits } from '../../../base/limits.ts';
 import { FhirError } from '../../../base/outcome.ts';
 import { compilePath, pathBudget } from '../../../model/path.ts';
-import { type Content, isResource, withNumbers } from './content.ts';
+import { type Content, withNumbers } from './content.ts';
 
-/** A value, its FHIR type, and the resource around it; a resource has both by itself. */
+/** A value, its FHIR type (`Resource` for every resource), and the resource around it. */
 export interface PathFocus {
   value: unknown;
   type: string;
@@ -52,7 +52,7 @@ export class Paths {
 
   #evaluate(expression: string, { value, type, around }: PathFocus): unknown[] {
     const focus = this.#withNumbers(value);
-    if (isResource(value)) return compilePath(expression)(focus);
+    if (type === 'Resource') return compilePath(expression)(focus);
     return compilePath(expression, type)(focus, { resource: this.#withNumbers(around) });
   }
 

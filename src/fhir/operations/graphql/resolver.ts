@@ -144,19 +144,17 @@ export class Resolver {
 
   #valueOf({ selections, source, type }: Step, value: unknown, focus: Focus): unknown {
     this.#parts.search.budget.value(value);
-    if (selections.length === 0 || !isContent(value)) return selections.length === 0 ? value : null;
+    if (selections.length === 0) return value;
+    if (!isContent(value)) return null;
     const isStored = source?.kind !== 'element';
-    if (!isResource(value)) {
-      return isObjectType(type)
-        ? this.#branch(selections, { value, type, around: focus.around, isStored }, false)
-        : null;
+    const isAny = isInterfaceType(type);
+    // Not every object with a resourceType is a resource: ExampleScenario.instance has one, too.
+    if (isAny || this.#parts.schema.types.definitions.isResourceType(type.name)) {
+      const isContained = source?.kind === 'element' && source.name === 'contained';
+      if (!isResource(value)) return null;
+      return this.#resource(selections, value, { isAny, isStored, around: isContained ? focus.around : value });
     }
-    const isContained = source?.kind === 'element' && source.name === 'contained';
-    return this.#resource(selections, value, {
-      isAny: isInterfaceType(type),
-      isStored,
-      around: isContained ? focus.around : value,
-    });
+    return this.#branch(selections, { value, type: type as GraphQLObjectType, around: focus.around, isStored }, false);
   }
 
   /** Steps on a resource, whose type it says itself. */
@@ -172,7 +170,7 @@ export class Resolver {
 
   #slices(path: string, { source }: Step, values: readonly unknown[], { around }: Focus): string[] {
     if (path === '$index') return values.map((_value, at) => String(at));
-    const type = source?.kind === 'element' ? source.type : '';
+    const type = source?.kind === 'element' ? source.type : 'Resource';
     return values.map((value) => this.#parts.paths.text(path, { value, type, around }));
   }
 
@@ -291,7 +289,9 @@ export class Resolver {
   #holds(step: Step, resource: Resource): boolean {
     const { fhirpath } = step.args;
     if (typeof fhirpath !== 'string') return true;
-    return located(step.node, () => this.#parts.paths.holds(fhirpath, { value: resource, type: '', around: resource }));
+    return located(step.node, () =>
+      this.#parts.paths.holds(fhirpath, { value: resource, type: 'Resource', around: resource }),
+    );
   }
 }
 

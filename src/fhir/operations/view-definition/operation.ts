@@ -79,7 +79,9 @@ async function patientsAskedFor(
   const named = await patientIds(patients, caller, context);
   if (groups.length === 0) return named;
   const members = await groupPatientIds(groups, caller, context);
-  return named.length === 0 ? members : named.filter((id) => members.includes(id));
+  if (named.length === 0) return members;
+  const wanted = new Set(named);
+  return members.filter((id) => wanted.has(id));
 }
 
 /** For so long other requests wait, ms. */

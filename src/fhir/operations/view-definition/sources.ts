@@ -77,6 +77,7 @@ export function checkCompartment(type: string, context: OperationContext): void 
 /** The ids, each once. Throws FhirError('invalid') for a patient that is not there or may not be seen. */
 export async function patientIds(ids: readonly string[], caller: Caller, context: OperationContext): Promise<string[]> {
   const wanted = [...new Set(ids)];
+  checkCount(wanted.length, limits.viewPatientsMax, 'patients');
   const rows = await context.store.readMany(
     wanted.map((id) => ({ type: 'Patient', id })),
     caller.filter,
@@ -95,6 +96,7 @@ export async function groupPatientIds(
   caller: Caller,
   context: OperationContext,
 ): Promise<string[]> {
+  checkCount(ids.length, limits.orValuesMax, 'groups');
   const members = new Set<string>();
   const rows = await context.store.readMany(
     ids.map((id) => ({ type: 'Group', id })),
@@ -104,10 +106,12 @@ export async function groupPatientIds(
     if (row === undefined || row.body === null) throw notFound('Group', [ids[at] ?? ''], 'group');
     for (const id of memberIds(row.body, context)) members.add(id);
   });
-  if (members.size > limits.viewPatientsMax) {
-    throw new FhirError('too-costly', `The groups have more than ${limits.viewPatientsMax} patients; name fewer.`);
-  }
+  checkCount(members.size, limits.viewPatientsMax, 'patients');
   return [...members];
+}
+
+function checkCount(count: number, max: number, what: string): void {
+  if (count > max) throw new FhirError('too-costly', `A view is run for at most ${max} ${what}; these are ${count}.`);
 }
 
 interface Group {
