@@ -34,6 +34,12 @@ export const limits = {
   filterDepthMax: 10,
   /** Search parameters that may be added: each costs every write of its types. */
   addedParametersMax: 2_000,
+  /** Resources that an _asOf search may find, and those changed since that it may look at. */
+  asOfMatchesMax: 10_000,
+  /** Matches that _sort by a chained parameter sorts in memory. */
+  chainSortedMax: 2_000,
+  /** Resources that _contained looks into. */
+  containersMax: 5_000,
   /** Locations that one near may look at. */
   placesMax: 10_000,
   /** Characters that :contains may ask for: long texts are indexed in stretches that overlap by so many. */

@@ -98,7 +98,11 @@ export function requestJob(
       method: kept.method,
       path: kept.path,
       query: kept.query,
-      header: (name) => (name === 'prefer' ? kept.prefer : kept.headers[name]),
+      header: (name) => {
+        // The answer will stand in a Bundle.
+        if (name === 'accept') return 'application/fhir+json';
+        return name === 'prefer' ? kept.prefer : kept.headers[name];
+      },
       body: Buffer.from(kept.body, 'base64'),
       signal,
     };

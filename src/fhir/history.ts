@@ -6,11 +6,16 @@ import { bundlePieces, historyEntry } from './bundle.ts';
 import type { EngineContext } from './context.ts';
 import type { Answer, Caller, FhirRequest } from './interaction.ts';
 import { pagePosition, pageUrl } from './page-link.ts';
-import { pageSize } from './search/parse.ts';
+import { listId, pageSize } from './search/parse.ts';
 import { queryPairs } from './search/query.ts';
+import { listedIds } from './search/resolve.ts';
 
 interface HistoryRequest {
   since?: number;
+  /** `_at`: versions that were current at some time of this, half-open, ms. */
+  current?: { from: number; to: number };
+  /** `_list`: of the resources in this List. */
+  list?: string;
   count: number;
 }
 
@@ -24,18 +29,28 @@ export async function history(
   const path = [of.type, of.id, '_history'].filter((part) => part !== undefined).join('/');
   const position = await pagePosition(path, request.query, context);
   const query = position?.query ?? request.query;
-  const { since, count } = parseHistory(query, context);
+  const { since, current, list, count } = parseHistory(query, context);
+  const listed = list === undefined ? undefined : refsOf(await listedIds(list, caller, context));
   const page = await context.store.history(
     {
       ...of,
       ...(since === undefined ? {} : { since }),
+      ...(current === undefined ? {} : { current }),
+      ...(listed === undefined ? {} : { of: listed }),
       ...(position === undefined ? {} : { after: position.cursor }),
       limit: count,
       budgetMs: limits.queryBudgetMs,
     },
     caller.filter,
   );
-  if (of.id !== undefined && page.rows.length === 0 && position === undefined && since === undefined) {
+  if (
+    of.id !== undefined &&
+    page.rows.length === 0 &&
+    position === undefined &&
+    since === undefined &&
+    current === undefined &&
+    list === undefined
+  ) {
     throw new FhirError('not-found', `${of.type}/${of.id} does not exist.`);
   }
   const links = [{ relation: 'self' as const, url: `${context.baseUrl}/${path}${query === '' ? '' : `?${query}`}` }];
@@ -55,6 +70,12 @@ export async function history(
   };
 }
 
+const refsOf = (ids: ReadonlyMap<string, readonly string[]>): { type: string; id: string }[] =>
+  [...ids].flatMap(([type, ofType]) => ofType.map((id) => ({ type, id })));
+
+/** An instant is a period of a millisecond. */
+const atLeastAnInstant = ({ from, to }: { from: number; to: number }) => ({ from, to: Math.max(to, from + 1) });
+
 function parseHistory(query: string, context: EngineContext): HistoryRequest {
   const request: HistoryRequest = { count: limits.pageSizeDefault };
   for (const [name, value] of queryPairs(query)) {
@@ -65,13 +86,19 @@ function parseHistory(query: string, context: EngineContext): HistoryRequest {
       case '_since':
         request.since = dateRange(value, context.timeZone).from;
         break;
+      case '_at':
+        request.current = atLeastAnInstant(dateRange(value, context.timeZone));
+        break;
+      case '_list':
+        request.list = listId(value);
+        break;
       case '_format':
       case '_pretty':
         break;
       default:
         throw new FhirError(
           'invalid',
-          `"${name.slice(0, 40)}" is not a parameter of history; accepted: _count, _since.`,
+          `"${name.slice(0, 40)}" is not a parameter of history; accepted: _at, _count, _list, _since.`,
         );
     }
   }

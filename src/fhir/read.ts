@@ -4,6 +4,9 @@ import type { Row } from '../store/store.ts';
 import { etag, rowAnswer, versionHeaders } from './answer.ts';
 import type { EngineContext } from './context.ts';
 import type { Answer, Caller, FhirRequest } from './interaction.ts';
+import { rowsAsOf } from './search/as-of.ts';
+import { instantOf } from './search/parse.ts';
+import { queryPairs } from './search/query.ts';
 import { selectionOf, subset } from './subset.ts';
 
 /** 200, 304 for a version that the client has, 404 for what is not there or not to be seen, 410 for what was deleted. */
@@ -14,10 +17,24 @@ export async function read(
   caller: Caller,
   context: EngineContext,
 ): Promise<Answer> {
-  const row = present(await context.store.read(type, id, caller.filter), type, id);
+  const row = present(await found(type, id, request, caller, context), type, id);
   return isKnown(row, request)
     ? { status: 304, headers: versionHeaders(row), interaction: 'read' }
     : rowAnswer(selected(row, request, context), 'read');
+}
+
+/** The current version, or with `_asOf` the one of that instant. */
+async function found(
+  type: string,
+  id: string,
+  { query }: FhirRequest,
+  caller: Caller,
+  context: EngineContext,
+): Promise<Row | undefined> {
+  const asOf = query.includes('_asOf=') ? queryPairs(query).find(([name]) => name === '_asOf')?.[1] : undefined;
+  if (asOf === undefined) return context.store.read(type, id, caller.filter);
+  const [row] = await rowsAsOf(type, [id], instantOf(asOf), caller, context);
+  return row;
 }
 
 /** 200, 404 for a version that does not exist, 410 for the version that is the deletion. */

@@ -1,16 +1,18 @@
 // $lastn: the most recent observations of a subject, so many of each code.
 // https://hl7.org/fhir/R4/observation-operation-lastn.html
+import { setImmediate as pause } from 'node:timers/promises';
 import { limits } from '../../base/limits.ts';
 import { FhirError } from '../../base/outcome.ts';
 import type { Condition, Row } from '../../store/store.ts';
 import { bundlePieces, searchEntry } from '../bundle.ts';
-import { conditionOf } from '../conditional.ts';
 import type { EngineContext } from '../context.ts';
 import type { Answer, Caller } from '../interaction.ts';
+import { compileCriteria } from '../search/compile.ts';
 import { followedPrefixes, includedRows } from '../search/include.ts';
 import { parameterPrefix, sortPrefix } from '../search/keys.ts';
 import { parseSearch, type SearchRequest } from '../search/parse.ts';
 import { queryString } from '../search/query.ts';
+import { resolveCriteria } from '../search/resolve.ts';
 import type { OperationInput } from './input.ts';
 import { CodeGroups, newestOfEach, type Observed } from './lastn-groups.ts';
 import type { Operation, OperationCall } from './operation.ts';
@@ -26,9 +28,11 @@ export const lastn: Operation = {
 /** A searchset of the newest observations of each group, newest first. Takes what a search of Observation takes, and max. */
 async function perform(call: OperationCall, caller: Caller, context: EngineContext): Promise<Answer> {
   const asked = lastnRequest(call.input());
-  const { definitions } = context;
+  const { definitions, clock, baseUrl } = context;
   const request = parseSearch(['Observation'], asked.query, { definitions, lenient: false });
-  const where = await conditionOf('Observation', asked.query, context);
+  if (request.countOnly) throw notAccepted('_summary=count');
+  const criteria = await resolveCriteria(request.criteria, caller, context);
+  const where = compileCriteria('Observation', criteria, { ...context, now: clock.now() });
   const ids = newestOfEach(await observed(where, asked, caller, context), asked.max);
   if (ids.length > limits.lastnAnswersMax) {
     throw new FhirError(
@@ -38,12 +42,19 @@ async function perform(call: OperationCall, caller: Caller, context: EngineConte
   }
   const rows = await observations(ids, request, caller, context);
   const included = await includedRows(rows, request, caller, context);
-  const entries = rows.map((row) => searchEntry(row, 'match', context.baseUrl));
-  for (const row of included) entries.push(searchEntry(row, 'include', context.baseUrl));
-  const url = `${context.baseUrl}/Observation/$lastn?${queryString([...asked.pairs])}`;
+  const { selection } = request;
+  const entryOf = (row: LiveRow, mode: 'match' | 'include'): Uint8Array[] =>
+    searchEntry(selection === undefined ? row : { ...row, body: subset(row.body, selection, definitions) }, mode, baseUrl);
+  const entries = [
+    ...rows.map((row) => entryOf(row, 'match')),
+    ...included.map((row) => entryOf(row, 'include')),
+  ];
+  const url = `${baseUrl}/Observation/$lastn?${queryString([...asked.pairs])}`;
   const head = { type: 'searchset', total: rows.length, link: [{ relation: 'self' as const, url }] };
   return { status: 200, headers: {}, body: bundlePieces(head, entries), interaction: 'operation' };
 }
+
+type LiveRow = Row & { body: Uint8Array };
 
 // ---- what is asked for ----
 
@@ -58,20 +69,20 @@ interface LastnRequest {
 }
 
 /** The order and the number of the answer are those of the operation itself. */
-const REFUSED = ['_sort', '_count', '_total', '_summary'];
+const REFUSED = ['_sort', '_count', '_total', '_asOf'];
+
+const notAccepted = (name: string): FhirError =>
+  new FhirError(
+    'invalid',
+    `"${name}" is not accepted by $lastn, which sends the newest first and as many of each code as "max" says.`,
+  );
 
 function lastnRequest(input: OperationInput): LastnRequest {
   const pairs = [...new Set(input.parameters.map(({ name }) => name))].flatMap((name) =>
     input.texts(name).map((text) => [name, text] as const),
   );
-  for (const [name] of pairs) {
-    if (REFUSED.includes(name)) {
-      throw new FhirError(
-        'invalid',
-        `"${name}" is not accepted by $lastn, which sends the newest first and as many of each code as "max" says.`,
-      );
-    }
-  }
+  const refused = pairs.find(([name]) => REFUSED.includes(name));
+  if (refused !== undefined) throw notAccepted(refused[0]);
   const search = pairs.filter(([name]) => name !== 'max');
   requireSubjectAndCode(search.map(([name]) => name));
   return {
@@ -150,6 +161,8 @@ async function observed(
     after = page.next;
     if (after === undefined || (isOneCode && isEnough(found, max))) break;
     if (found.length >= limits.lastnObservationsMax) throw tooMany();
+    // A store on this thread would let nobody else in between.
+    await pause();
   }
   return found.map((one) => ({ ...one, group: groups.groupOf(one.group) }));
 }
@@ -196,8 +209,8 @@ async function observations(
   request: SearchRequest,
   caller: Caller,
   context: EngineContext,
-): Promise<(Row & { body: Uint8Array })[]> {
-  const byId = new Map<string, Row & { body: Uint8Array }>();
+): Promise<LiveRow[]> {
+  const byId = new Map<string, LiveRow>();
   for (let at = 0; at < ids.length; at += FETCHED) {
     const some = ids.slice(at, at + FETCHED);
     const page = await context.store.search(
@@ -211,7 +224,7 @@ async function observations(
       },
       caller.filter,
     );
-    for (const row of page.rows) if (row.body !== null) byId.set(row.id, row as Row & { body: Uint8Array });
+    for (const row of page.rows) if (row.body !== null) byId.set(row.id, row as LiveRow);
   }
   return ids.flatMap((id) => byId.get(id) ?? []);
 }

@@ -1,6 +1,7 @@
 // The profiles, tags and security labels in use on types: "what tags can be searched for". No more resources are read
 // than show them all: the index lists each label, so that a query asks for resources that have one not seen yet, until
 // there are none. https://hl7.org/fhir/R4/resource-operation-meta.html
+import { setImmediate as pause } from 'node:timers/promises';
 import { limits } from '../../base/limits.ts';
 import { FhirError } from '../../base/outcome.ts';
 import { memberSpans } from '../../model/json.ts';
@@ -25,7 +26,11 @@ export async function labelsInUse(
   context: EngineContext,
 ): Promise<Uint8Array> {
   const found: Found = { profile: new Map(), security: new Map(), tag: new Map() };
-  for (const type of types) await collect(type, found, caller, context);
+  for (const type of types) {
+    await collect(type, found, caller, context);
+    // A store on this thread would let nobody else in between.
+    await pause();
+  }
   const members = LABELS.filter((set) => found[set].size > 0).map((set) => {
     const texts = [...found[set]].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, text]) => text);
     return `"${set}":[${texts.join(',')}]`;

@@ -2,6 +2,7 @@
 //
 // Every result is a Quantity, counts too. What cannot be calculated (the average of nothing, the deviation of one value)
 // has the data absent reason "not-a-number". Results are rounded to twelve digits, which hides what binary fractions lose.
+import { setImmediate as pause } from 'node:timers/promises';
 import { limits } from '../../base/limits.ts';
 import { FhirError } from '../../base/outcome.ts';
 import { parseReference } from '../../model/references.ts';
@@ -111,6 +112,8 @@ async function* found(where: Condition, caller: Caller, { store }: EngineContext
     for (const row of page.rows) if (row.body !== null) yield row as LiveRow;
     after = page.next;
     if (after === undefined) return;
+    // A store on this thread would let nobody else in between.
+    await pause();
   }
 }
 

@@ -35,5 +35,7 @@ export interface Circle {
 
 export interface SortBy {
   parameter: SearchParameter;
+  /** The reference that leads to the resources whose `parameter` is meant, and those of its types that have it. */
+  chain?: { parameter: SearchParameter; targets: readonly string[] };
   descending: boolean;
 }

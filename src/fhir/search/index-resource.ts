@@ -10,6 +10,7 @@ import { wordsOfResource, wordTerms } from './full-text.ts';
 import {
   codedUnitLists,
   compartmentKey,
+  containerKey,
   keys,
   numberKey,
   numberKeys,
@@ -113,7 +114,10 @@ const emitPosition: Emit = (prefix, { value }, _context, out) => {
  * Keys, terms, date and owner of a resource with an id. The resource has passed the structure check; where a value still
  * cannot be read (a date with month 13), it has no key and no one is hindered from storing it.
  */
-export function indexResource(resource: { resourceType: string; id: string }, context: IndexContext): IndexEntry {
+export function indexResource(
+  resource: { resourceType: string; id: string; contained?: unknown },
+  context: IndexContext,
+): IndexEntry {
   const type = resource.resourceType;
   const { indexers, composites, patientPrefixes, ord } = typeIndexer(context.definitions, type);
   const out: Found = { keys: new Set([typeKey(type)]), terms: new Set() };
@@ -123,6 +127,7 @@ export function indexResource(resource: { resourceType: string; id: string }, co
   }
   for (const composite of composites) composite(resource, context, out.keys);
   addWords(resource, out);
+  addContained(resource, out);
   const patients = patientsOf(resource, patientPrefixes, out.keys);
   for (const patient of patients) out.keys.add(compartmentKey(patient, type));
   const [owner] = patients;
@@ -139,6 +144,11 @@ function addWords(resource: { resourceType: string }, { terms }: Found): void {
   const { narrative, content } = wordsOfResource(resource);
   for (const term of wordTerms(parameterPrefix(resource.resourceType, '_text'), narrative)) terms.add(term);
   for (const term of wordTerms(parameterPrefix(resource.resourceType, '_content'), content)) terms.add(term);
+}
+
+function addContained(resource: { contained?: unknown }, { keys }: Found): void {
+  if (!Array.isArray(resource.contained)) return;
+  for (const { resourceType } of resource.contained) keys.add(containerKey(resourceType));
 }
 
 function addValues(

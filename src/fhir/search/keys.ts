@@ -272,3 +272,6 @@ export const referencePrefix = (prefix: Key): Key => `${prefix}r`;
 
 /** A member of a patient's compartment: one list for each patient and type. */
 export const compartmentKey = (patientId: string, type: string): Key => `@pat:${patientId}${TAB}${type}`;
+
+/** A resource that contains one of a type. */
+export const containerKey = (type: string): Key => `@con:${type}`;

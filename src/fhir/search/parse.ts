@@ -29,6 +29,11 @@ export interface SearchRequest {
   countOnly: boolean;
   /** What of each match is wanted; absent: all of it. */
   selection?: Selection;
+  /** Whether resources within others are searched, and what is shown of those. */
+  contained: 'false' | 'true' | 'both';
+  containedType: 'container' | 'contained';
+  /** What was there at this instant is wanted, ms since the epoch. */
+  asOf?: number;
   includes: readonly Include[];
   revincludes: readonly Include[];
   /** What was understood, as it was sent: the query of the self link. */
@@ -52,6 +57,9 @@ const RESULT_PARAMETERS = [
   '_total',
   '_summary',
   '_elements',
+  '_asOf',
+  '_contained',
+  '_containedType',
   '_list',
   '_filter',
   '_include',
@@ -101,8 +109,9 @@ export function parseSearch(types: readonly string[], query: string, context: Se
 
 class SearchParser {
   readonly problems: Issue[] = [];
-  readonly request: Omit<SearchRequest, 'self' | 'ignored' | 'selection'> & {
+  readonly request: Omit<SearchRequest, 'self' | 'ignored' | 'selection' | 'asOf'> & {
     selection?: Selection;
+    asOf?: number;
     criteria: Criterion[];
     sort: readonly SortBy[];
     includes: Include[];
@@ -119,6 +128,8 @@ class SearchParser {
       count: limits.pageSizeDefault,
       total: 'none',
       countOnly: false,
+      contained: 'false',
+      containedType: 'container',
       includes: [],
       revincludes: [],
     };
@@ -134,6 +145,15 @@ class SearchParser {
         return;
       case '_summary':
         this.#summary(oneOf(name, value, ['true', 'text', 'data', 'count', 'false']));
+        return;
+      case '_contained':
+        this.request.contained = oneOf(name, value, ['false', 'true', 'both']);
+        return;
+      case '_containedType':
+        this.request.containedType = oneOf(name, value, ['container', 'contained']);
+        return;
+      case '_asOf':
+        this.request.asOf = instantOf(value);
         return;
       case '_elements':
         this.request.selection = {
@@ -391,6 +411,7 @@ class SearchParser {
     const sort = splitUnescaped(value, ',').map((text): SortBy => {
       const descending = text.startsWith('-');
       const code = descending ? text.slice(1) : text;
+      if (code.includes('.')) return { ...this.#chainedSort(code, value), descending };
       const parameter = this.#parameter(this.request.types, code, `_sort=${value}`);
       if (code === '_id') {
         throw new FhirError('invalid', '_sort=_id: ids have no order; pages are stable without it, so leave it out.');
@@ -400,6 +421,18 @@ class SearchParser {
     if (sort.length > limits.sortKeysMax)
       throw new FhirError('too-costly', `_sort takes at most ${limits.sortKeysMax} parameters.`);
     return sort;
+  }
+
+  /** `patient.family`: the reference, its types that have the parameter, and the parameter. */
+  #chainedSort(code: string, value: string): Pick<SortBy, 'parameter' | 'chain'> {
+    const [head = '', rest = ''] = code.split('.', 2);
+    const [name = '', target] = splitModifier(head);
+    const reference = this.#reference(this.request.types, name, `_sort=${value}`);
+    if (target !== undefined) this.#checkTarget(reference, target, `_sort=${value}`);
+    const all = target === undefined ? this.#targets(reference) : [target];
+    const targets = all.filter((type) => this.#definitions.searchParameters(type).has(rest));
+    const parameter = this.#parameter(targets.length === 0 ? all.slice(0, 1) : targets, rest, `_sort=${value}`);
+    return { parameter, chain: { parameter: reference, targets } };
   }
 
   #include(name: string, value: string): Include {
@@ -499,8 +532,17 @@ const WITHOUT_MISSING: ReadonlyMap<string, readonly string[]> = new Map([
 export const isSearchable = ({ code, type, expression }: SearchParameter): boolean =>
   (expression !== '' || WITHOUT_EXPRESSION.includes(code)) && (type !== 'special' || code === 'near');
 
+/** An instant with its zone, which no configuration can shift. */
+export function instantOf(value: string): number {
+  const ms = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/.test(value)
+    ? Date.parse(value)
+    : Number.NaN;
+  if (!Number.isNaN(ms)) return ms;
+  throw new FhirError('invalid', `_asOf=${printable(value)}: an instant is accepted, such as 2024-02-29T10:00:00Z.`);
+}
+
 /** An id, or a reference to a List here. */
-function listId(value: string): string {
+export function listId(value: string): string {
   const id = /^(?:.*\/)?List\/([A-Za-z0-9\-.]{1,64})$/.exec(value)?.[1] ?? value;
   if (/^[A-Za-z0-9\-.]{1,64}$/.test(id)) return id;
   throw new FhirError(

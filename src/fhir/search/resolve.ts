@@ -79,7 +79,7 @@ async function resolved(criterion: Criterion, caller: Caller, context: EngineCon
 // ---- _list ----
 
 /** Ids by type of what a List refers to here; entries marked as deleted are none. None for a List that is not there. */
-async function listedIds(id: string, caller: Caller, context: EngineContext): Promise<Map<string, string[]>> {
+export async function listedIds(id: string, caller: Caller, context: EngineContext): Promise<Map<string, string[]>> {
   const row = await context.store.read('List', id, caller.filter);
   const ids = new Map<string, string[]>();
   if (row?.body === undefined || row.body === null) return ids;

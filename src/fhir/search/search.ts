@@ -3,17 +3,21 @@ import { limits } from '../../base/limits.ts';
 import { FhirError, operationOutcome } from '../../base/outcome.ts';
 import type { Condition, Count, Page, Row, Search } from '../../store/store.ts';
 import { preferences } from '../answer.ts';
-import { bundlePieces, outcomeEntry, searchEntry } from '../bundle.ts';
+import { bundlePieces, entryWith, outcomeEntry, searchEntry } from '../bundle.ts';
 import type { EngineContext } from '../context.ts';
 import type { Answer, Caller, FhirRequest } from '../interaction.ts';
 import { pagePosition, pageUrl } from '../page-link.ts';
 import { subset } from '../subset.ts';
+import { idsAsOf, rowsAsOf } from './as-of.ts';
 import { compileCriteria, compileSort } from './compile.ts';
+import { type ContainedMatch, containedMatches } from './contained.ts';
 import { followedPrefixes, includedRows } from './include.ts';
+import { keepIds, keptIds } from './kept-ids.ts';
 import { compartmentKey, referencePrefix } from './keys.ts';
 import { listsOf } from './lists.ts';
 import { parseSearch, type SearchRequest } from './parse.ts';
 import { resolveCriteria } from './resolve.ts';
+import { idsByChain } from './sort-chain.ts';
 
 /** Where a search looks: its types, and the compartment it stays within. */
 export interface SearchScope {
@@ -51,6 +55,8 @@ export async function search(
   const lenient = position === undefined && preferences(request.header('prefer')).handling === 'lenient';
   const parsed = parseSearch(scope.types, position?.query ?? query, { definitions: context.definitions, lenient });
   const found: Found = { parsed, wheres: await conditions(parsed, scope, caller, context), caller, context };
+  if (parsed.contained !== 'false') return containedAnswer(found, scope, position?.cursor);
+  if (parsed.asOf !== undefined) return pastAnswer(found, parsed.asOf, scope, position?.cursor);
   if (parsed.countOnly || parsed.count === 0) return countAnswer(found, scope);
 
   const page = await searchPage(found, position?.cursor);
@@ -58,11 +64,8 @@ export async function search(
     includedRows(page.rows, parsed, caller, context),
     totalOf(found, page, position === undefined),
   ]);
-  const { selection } = parsed;
-  const shown = (row: Row & { body: Uint8Array }): Row & { body: Uint8Array } =>
-    selection === undefined ? row : { ...row, body: subset(row.body, selection, context.definitions) };
-  const entries = page.rows.map((row) => searchEntry(shown(live(row)), 'match', context.baseUrl));
-  for (const row of included) entries.push(searchEntry(shown(row), 'include', context.baseUrl));
+  const entries = page.rows.map((row) => entryOf(live(row), 'match', found));
+  for (const row of included) entries.push(entryOf(row, 'include', found));
   if (parsed.ignored.length > 0) entries.push(outcomeEntry(ignoredOutcome(parsed)));
   if (total?.exact === false) entries.push(outcomeEntry(operationOutcome([estimateIssue])));
   const links = [selfLink(parsed, scope, context)];
@@ -74,6 +77,13 @@ export async function search(
   }
   const head = { type: 'searchset', ...(total === undefined ? {} : { total: total.count }), link: links };
   return { status: 200, headers: {}, body: bundlePieces(head, entries), interaction: scope.interaction };
+}
+
+/** A row as it is sent: the part that `_summary` or `_elements` ask for. */
+function entryOf(row: Row & { body: Uint8Array }, mode: 'match' | 'include', { parsed, context }: Found): Uint8Array[] {
+  const { selection } = parsed;
+  const body = selection === undefined ? row.body : subset(row.body, selection, context.definitions);
+  return searchEntry({ ...row, body }, mode, context.baseUrl);
 }
 
 const live = (row: Row): Row & { body: Uint8Array } => row as Row & { body: Uint8Array };
@@ -129,8 +139,34 @@ async function searchPage(found: Found, after: string | undefined): Promise<Page
   const { types, sort } = found.parsed;
   const [only, ...more] = types;
   if (only === undefined) return { rows: [] };
+  if (sort.some(({ chain }) => chain !== undefined)) return sortedByChain(only, more, found, after);
   if (more.length === 0) return found.context.store.search(storeSearch(only, found, after), found.caller.filter);
   return sort.length === 0 ? typeAfterType(found, after) : mergedByLastUpdated(found, after);
+}
+
+/** The order of a chained parameter: found as a whole, kept, and read page by page. */
+async function sortedByChain(
+  type: string,
+  others: readonly string[],
+  { parsed, wheres, caller, context }: Found,
+  after: string | undefined,
+): Promise<Page> {
+  if (others.length > 0) throw new FhirError('invalid', '_sort by a chained parameter takes one _type.');
+  const [kept, start] = after === undefined ? [undefined, 0] : (JSON.parse(after) as [string, number]);
+  const where = wheres.get(type) ?? { kind: 'none' };
+  const ids =
+    kept === undefined ? await idsByChain(type, where, parsed.sort, caller, context) : await keptIds(kept, context);
+  const end = start + parsed.count;
+  const page = await context.store.search(
+    {
+      ...storeSearch(type, { parsed: { ...parsed, sort: [] }, wheres, caller, context }),
+      where: { kind: 'ids', ids: ids.slice(start, end) },
+    },
+    caller.filter,
+  );
+  const byId = new Map(page.rows.map((row) => [row.id, row]));
+  const rows = ids.slice(start, end).flatMap((id) => byId.get(id) ?? []);
+  return end < ids.length ? { rows, next: JSON.stringify([kept ?? (await keepIds(ids, context)), end]) } : { rows };
 }
 
 function storeSearch(type: string, { parsed, wheres, context }: Found, after?: string): Search {
@@ -194,6 +230,91 @@ async function mergedByLastUpdated(found: Found, after: string | undefined): Pro
     .map(({ type, id }) => `${type}/${id}`);
   const kept = last.lastUpdated === instant ? shown : [];
   return { rows, next: JSON.stringify([last.lastUpdated, [...kept, ...sameInstant]]) };
+}
+
+// ---- contained resources ----
+
+/** The cursor is the number of matches shown: what is found is found as a whole. `both`: other matches come first. */
+async function containedAnswer(found: Found, scope: SearchScope, after: string | undefined): Promise<Answer> {
+  const { parsed, wheres, caller, context } = found;
+  const [type, ...more] = parsed.types;
+  if (type === undefined || more.length > 0 || parsed.sort.length > 0 || parsed.asOf !== undefined) {
+    throw new FhirError('not-supported', '_contained searches one type, and without _sort and _asOf.');
+  }
+  const place = after === undefined ? [parsed.contained === 'both' ? '' : undefined, 0] : JSON.parse(after);
+  const [cursor, start] = place as [string | undefined, number];
+  const entries: Uint8Array[][] = [];
+  if (cursor !== undefined && cursor !== null) {
+    const page = await searchPage(found, cursor === '' ? undefined : cursor);
+    entries.push(...page.rows.map((row) => entryOf(live(row), 'match', found)));
+    if (page.next !== undefined) return containedPage(found, scope, entries, [page.next, 0]);
+  }
+  const matches = await containedMatches(type, wheres.get(type) ?? { kind: 'none' }, caller, context);
+  const end = start + Math.max(0, parsed.count - entries.length);
+  const shown = matches.slice(start, end);
+  if (parsed.containedType === 'contained') entries.push(...shown.map((match) => containedEntry(match, context)));
+  else {
+    const containers = new Map(shown.map(({ container }) => [`${container.type}/${container.id}`, container]));
+    entries.push(...[...containers.values()].map((row) => entryOf(row, 'match', found)));
+  }
+  return containedPage(found, scope, entries, end < matches.length ? [null, end] : undefined);
+}
+
+async function containedPage(
+  { parsed, context }: Found,
+  scope: SearchScope,
+  entries: Uint8Array[][],
+  next: [string | null, number] | undefined,
+): Promise<Answer> {
+  const links = [selfLink(parsed, scope, context)];
+  if (next !== undefined) {
+    const position = { path: scope.path, query: parsed.self, cursor: JSON.stringify(next) };
+    links.push({ relation: 'next', url: await pageUrl(position, context) });
+  }
+  return {
+    status: 200,
+    headers: {},
+    body: bundlePieces({ type: 'searchset', link: links }, parsed.countOnly ? [] : entries),
+    interaction: scope.interaction,
+  };
+}
+
+/** "The fullUrl is that of the container, with the fragment of the contained resource." */
+function containedEntry({ container, id, body }: ContainedMatch, { baseUrl }: EngineContext): Uint8Array[] {
+  const fullUrl = `${baseUrl}/${container.type}/${container.id}#${id}`;
+  return entryWith(fullUrl, [body], { search: { mode: 'match' } });
+}
+
+// ---- at an instant of the past ----
+
+/** The page of an `_asOf` search; the cursor names the ids that its first page found, and the place among them. */
+async function pastAnswer(found: Found, asOf: number, scope: SearchScope, after: string | undefined): Promise<Answer> {
+  const { parsed, wheres, caller, context } = found;
+  const [type, ...more] = parsed.types;
+  if (type === undefined || more.length > 0 || parsed.includes.length > 0 || parsed.revincludes.length > 0) {
+    throw new FhirError('not-supported', '_asOf searches one type, and without _include and _revinclude.');
+  }
+  const [kept, start] = after === undefined ? [undefined, 0] : (JSON.parse(after) as [string, number]);
+  const where = wheres.get(type) ?? { kind: 'none' };
+  const ids =
+    kept === undefined
+      ? await idsAsOf({ type, where, sort: parsed.sort, asOf }, caller, context)
+      : await keptIds(kept, context);
+  const end = parsed.countOnly ? start : start + parsed.count;
+  const rows = await rowsAsOf(type, ids.slice(start, end), asOf, caller, context);
+  const entries = rows.filter((row) => row.body !== null).map((row) => entryOf(live(row), 'match', found));
+  if (parsed.ignored.length > 0) entries.push(outcomeEntry(ignoredOutcome(parsed)));
+  const links = [selfLink(parsed, scope, context)];
+  if (end > start && end < ids.length) {
+    const cursor = JSON.stringify([kept ?? (await keepIds(ids, context)), end]);
+    links.push({ relation: 'next', url: await pageUrl({ path: scope.path, query: parsed.self, cursor }, context) });
+  }
+  return {
+    status: 200,
+    headers: {},
+    body: bundlePieces({ type: 'searchset', total: ids.length, link: links }, entries),
+    interaction: scope.interaction,
+  };
 }
 
 // ---- totals ----

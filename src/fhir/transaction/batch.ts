@@ -31,12 +31,8 @@ export async function batch(
     requireClient(request.signal);
     responses[entry.at] = await batchResponse(entry, request, caller, perform, faults);
   };
-  // Writes first, so that a read in the same batch shows them, as it would one request after another.
-  await inTurn(
-    entries.filter((entry) => !isRead(entry)),
-    respond,
-  );
-  await inTurn(entries.filter(isRead), respond);
+  // Patches after other writes and reads after all, so that they see what the batch writes, as one request after another.
+  for (const isNow of [isOtherWrite, isPatch, isRead]) await inTurn(entries.filter(isNow), respond);
   return {
     status: 200,
     headers: {},
@@ -47,6 +43,8 @@ export async function batch(
 }
 
 const isRead = ({ method }: BundleEntry): boolean => method === 'GET' || method === 'HEAD';
+const isPatch = ({ method }: BundleEntry): boolean => method === 'PATCH';
+const isOtherWrite = (entry: BundleEntry): boolean => !isRead(entry) && !isPatch(entry);
 
 /**
  * What is wrong with the entries around their resources, by entry; each resource is checked when its entry is processed.

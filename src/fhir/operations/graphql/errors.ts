@@ -1,27 +1,26 @@
 // What a client is told when a query fails: GraphQL errors, each with the OperationOutcome that says the same, and a
 // status that is not 200. https://hl7.org/fhir/R4/graphql.html#errors
 import type { ASTNode, GraphQLError, SourceLocation } from 'graphql';
-import { type ErrorKind, FhirError, operationOutcome } from '../../../base/outcome.ts';
+import { type ErrorKind, FhirError, type Issue, operationOutcome } from '../../../base/outcome.ts';
 import { json } from '../../answer.ts';
 import type { Answer } from '../../interaction.ts';
 
-/** A message quotes this much of a query; GraphQL's own quote whole values. */
+/** GraphQL's messages quote whole values; this much of one is told. */
 const MESSAGE_CHARS_MAX = 400;
+
+type Places = readonly SourceLocation[];
 
 /** A failure with the places in the query that caused it, one list for each issue. */
 export class QueryError extends FhirError {
-  readonly locations: readonly (readonly SourceLocation[])[];
+  readonly places: readonly Places[];
 
-  constructor(kind: ErrorKind, problems: readonly { message: string; locations?: readonly SourceLocation[] }[]) {
-    super(
-      kind,
-      problems.map(({ message, locations }) => ({
-        severity: 'error',
-        code: new FhirError(kind, '').issues[0]?.code ?? 'invalid',
-        diagnostics: withPlace(message, locations?.[0]),
-      })),
-    );
-    this.locations = problems.map(({ locations = [] }) => locations);
+  constructor(
+    kind: ErrorKind,
+    problems: readonly { issue: Issue; places: Places }[],
+    options: { cause?: unknown; headers?: Record<string, string> } = {},
+  ) {
+    super(kind, problems.map(withPlace), options);
+    this.places = problems.map(({ places }) => places);
   }
 }
 
@@ -29,7 +28,10 @@ export class QueryError extends FhirError {
 export function queryError(errors: readonly GraphQLError[]): QueryError {
   return new QueryError(
     'invalid',
-    errors.map(({ message, locations }) => ({ message, ...(locations === undefined ? {} : { locations }) })),
+    errors.map(({ message, locations = [] }) => {
+      const diagnostics = message.length > MESSAGE_CHARS_MAX ? `${message.slice(0, MESSAGE_CHARS_MAX)}…` : message;
+      return { issue: { severity: 'error', code: 'invalid', diagnostics }, places: locations };
+    }),
   );
 }
 
@@ -49,18 +51,21 @@ export function located<T>(node: ASTNode, work: () => T): T {
 function locatedError(error: FhirError, node: ASTNode): FhirError {
   if (error instanceof QueryError) return error;
   const { line = 1, column = 1 } = node.loc?.startToken ?? {};
-  return new QueryError(
-    error.kind,
-    error.issues.map(({ diagnostics }) => ({ message: diagnostics, locations: [{ line, column }] })),
-  );
+  const problems = error.issues.map((issue) => ({ issue, places: [{ line, column }] }));
+  return new QueryError(error.kind, problems, { cause: error.cause, headers: { ...error.headers } });
+}
+
+function withPlace({ issue, places: [place] }: { issue: Issue; places: Places }): Issue {
+  if (place === undefined) return issue;
+  return { ...issue, diagnostics: `${issue.diagnostics} (line ${place.line}, column ${place.column})` };
 }
 
 /** The answer to a query that failed. */
 export function errorAnswer(error: FhirError): Answer {
-  const locations = error instanceof QueryError ? error.locations : [];
+  const places = error instanceof QueryError ? error.places : [];
   const errors = error.issues.map((issue, at) => ({
     message: issue.diagnostics,
-    ...(locations[at]?.length ? { locations: locations[at] } : {}),
+    ...(places[at]?.length ? { locations: places[at] } : {}),
     extensions: { resource: operationOutcome([issue]) },
   }));
   return {
@@ -73,8 +78,3 @@ export function errorAnswer(error: FhirError): Answer {
 
 /** The answer is no resource: application/json, not application/fhir+json. */
 export const jsonType = { 'Content-Type': 'application/json; charset=utf-8' };
-
-function withPlace(message: string, location: SourceLocation | undefined): string {
-  const short = message.length > MESSAGE_CHARS_MAX ? `${message.slice(0, MESSAGE_CHARS_MAX)}…` : message;
-  return location === undefined ? short : `${short} (line ${location.line}, column ${location.column})`;
-}

@@ -13,7 +13,8 @@ export function searchArguments(type: string, definitions: Definitions): Record<
   for (const parameter of searchable(type, definitions)) {
     args[argumentName(parameter.code)] = new GraphQLList(searchScalar(parameter.type));
   }
-  return { ...args, _sort: GraphQLString, _count: GraphQLInt, fhirpath: GraphQLString };
+  const texts = Object.fromEntries(asWritten.map((name) => [name, GraphQLString]));
+  return { ...args, ...texts, _count: GraphQLInt, fhirpath: GraphQLString };
 }
 
 /** The resource types that may refer to a type by one of their search parameters. */
@@ -38,15 +39,23 @@ export function searchQuery(
   }
   if (focus !== undefined)
     pairs.push([referenceParameter(type, args, focus, definitions), `${focus.type}/${focus.id}`]);
-  if (typeof args._sort === 'string') pairs.push(['_sort', args._sort]);
+  for (const name of asWritten) if (typeof args[name] === 'string') pairs.push([name, args[name]]);
   return queryString(pairs);
 }
 
 /** GraphQL's names have no hyphen, and no parameter of FHIR has two names that differ in that alone. */
 const argumentName = (code: string): string => code.replaceAll('-', '_');
 
+/** What a FHIR search takes besides its parameters, with one value in which a comma has its meaning. */
+const asWritten: readonly string[] = ['_filter', '_list', '_sort'];
+
+/** A parameter that a client added may have a code that means something else here. */
+const reserved: ReadonlySet<string> = new Set([...asWritten, '_count', '_cursor', '_reference', 'fhirpath']);
+
 function searchable(type: string, definitions: Definitions): SearchParameter[] {
-  return [...definitions.searchParameters(type).values()].filter(isSearchable);
+  return [...definitions.searchParameters(type).values()].filter(
+    (parameter) => isSearchable(parameter) && !reserved.has(parameter.code),
+  );
 }
 
 function referencesTo(target: string, type: string, definitions: Definitions): SearchParameter[] {

@@ -1,0 +1,29 @@
+// What a resource sorts by, for results that are sorted in memory. https://hl7.org/fhir/R4/search.html#sort
+import { FhirError } from '../../base/outcome.ts';
+import { compareKeys } from '../../store/match.ts';
+import type { Key } from '../../store/store.ts';
+import type { EngineContext } from '../context.ts';
+import type { SortBy } from './criteria.ts';
+import { sortPrefix } from './keys.ts';
+import { listsOf } from './lists.ts';
+
+/** What is missing comes last either way. */
+export function compareValues(a: Key | number | undefined, b: Key | number | undefined, descending: boolean): number {
+  if (a === undefined || b === undefined) return Number(a === undefined) - Number(b === undefined);
+  const sign = typeof a === 'string' && typeof b === 'string' ? compareKeys(a, b) : Number(a) - Number(b);
+  return descending ? -sign : sign;
+}
+
+/** The list that a sort parameter orders by; undefined for _lastUpdated. */
+export function sortList(
+  type: string,
+  { code, type: kind }: SortBy['parameter'],
+  { definitions }: EngineContext,
+): Key | undefined {
+  if (code === '_lastUpdated') return undefined;
+  const list = listsOf(definitions, type, code).lists.at(-1);
+  if (list === undefined || kind === 'composite' || kind === 'special') {
+    throw new FhirError('invalid', `_sort=${code}: a ${kind} parameter has no order.`);
+  }
+  return sortPrefix(list.prefix, kind);
+}
