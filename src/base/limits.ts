@@ -11,7 +11,9 @@ export const limits = {
   xmlDepthMax: 128,
   /** Elements of an XML document: 64 MB of Synthea have 1.5 million. */
   xmlElementsMax: 4_000_000,
-  /** XML that is made of an answer: short values in long elements become ten times as long. */
+  /** A body that `_pretty` applies to: beyond it nobody reads, and margins make short values several times as long. */
+  prettyBytesMax: 4 * 1024 * 1024,
+  /** XML that is made of an answer: a text of ampersands becomes five times as long. */
   xmlReplyBytesMax: 256 * 1024 * 1024,
   /** Members of one JSON object: a flood of names costs hash collisions. */
   objectKeysMax: 10_000,

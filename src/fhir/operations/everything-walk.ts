@@ -66,7 +66,8 @@ async function walkStretch(
       const peek = await context.store.search({ ...search, limit: 1, bodyless: true }, caller.filter);
       return peek.rows.length > 0 ? {} : undefined;
     }
-    const found = await context.store.search({ ...search, ...place, limit: Math.min(page.room, STEP) }, caller.filter);
+    const limit = page.isAskedFor(stretch.type) ? Math.min(page.room, STEP) : STEP;
+    const found = await context.store.search({ ...search, ...place, limit }, caller.filter);
     for (const row of found.rows) if (row.body !== null && scope.isOf(row, part)) page.add(row as LiveRow);
     after = found.next;
     if (after === undefined) return undefined;
@@ -104,6 +105,10 @@ class Page {
   add(row: LiveRow): void {
     this.rows.push(row);
     this.#bytes += row.body.length;
-    if (this.#types?.has(row.type) !== false) this.room--;
+    if (this.isAskedFor(row.type)) this.room--;
+  }
+
+  isAskedFor(type: string): boolean {
+    return this.#types === undefined || this.#types.has(type);
   }
 }

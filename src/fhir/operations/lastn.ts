@@ -13,6 +13,7 @@ import { parameterPrefix, sortPrefix } from '../search/keys.ts';
 import { parseSearch, type SearchRequest } from '../search/parse.ts';
 import { queryString } from '../search/query.ts';
 import { resolveCriteria } from '../search/resolve.ts';
+import { subset } from '../subset.ts';
 import type { OperationInput } from './input.ts';
 import { CodeGroups, newestOfEach, type Observed } from './lastn-groups.ts';
 import type { Operation, OperationCall } from './operation.ts';
@@ -44,11 +45,12 @@ async function perform(call: OperationCall, caller: Caller, context: EngineConte
   const included = await includedRows(rows, request, caller, context);
   const { selection } = request;
   const entryOf = (row: LiveRow, mode: 'match' | 'include'): Uint8Array[] =>
-    searchEntry(selection === undefined ? row : { ...row, body: subset(row.body, selection, definitions) }, mode, baseUrl);
-  const entries = [
-    ...rows.map((row) => entryOf(row, 'match')),
-    ...included.map((row) => entryOf(row, 'include')),
-  ];
+    searchEntry(
+      selection === undefined ? row : { ...row, body: subset(row.body, selection, definitions) },
+      mode,
+      baseUrl,
+    );
+  const entries = [...rows.map((row) => entryOf(row, 'match')), ...included.map((row) => entryOf(row, 'include'))];
   const url = `${baseUrl}/Observation/$lastn?${queryString([...asked.pairs])}`;
   const head = { type: 'searchset', total: rows.length, link: [{ relation: 'self' as const, url }] };
   return { status: 200, headers: {}, body: bundlePieces(head, entries), interaction: 'operation' };
