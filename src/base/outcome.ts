@@ -57,6 +57,7 @@ const kinds = {
   'too-large': { status: 413, code: 'too-long' },
   'uri-too-long': { status: 414, code: 'too-long' },
   'unsupported-media-type': { status: 415, code: 'not-supported' },
+  'range-not-satisfiable': { status: 416, code: 'not-supported' },
   'not-supported': { status: 400, code: 'not-supported' },
   'too-costly': { status: 422, code: 'too-costly' },
   throttled: { status: 429, code: 'throttled' },

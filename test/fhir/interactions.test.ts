@@ -186,6 +186,42 @@ await onBothStores(t, async (t, adapter) => {
     t.equal((await ask('DELETE', 'Patient?identifier=urn:s|cu1')).status, 412);
   });
 
+  t.test('conditional delete of many: with _count, at most so many in one commit', async (t) => {
+    const many = async (value: string, n: number) => {
+      for (let i = 0; i < n; i++) await ask('POST', 'Patient', patient({ identifier: [{ system: 'urn:s', value }] }));
+    };
+    const left = async (value: string) => (await ask('GET', `Patient?identifier=urn:s|${value}`)).json.total ?? 0;
+    await many('dm1', 5);
+    t.equal((await ask('DELETE', 'Patient?identifier=urn:s|dm1')).status, 412, 'several without _count');
+    const three = await ask('DELETE', 'Patient?identifier=urn:s|dm1&_count=3');
+    t.equal(three.status, 200);
+    t.equal(three.json.resourceType, 'OperationOutcome');
+    t.match(three.json.issue[0].diagnostics, /^3 Patient resources were deleted\. There may be more/);
+    const rest = await ask('DELETE', 'Patient?_count=10&identifier=urn:s|dm1');
+    t.match(rest.json.issue[0].diagnostics, /^2 Patient resources were deleted\.$/);
+    t.equal(await left('dm1'), 0);
+    t.equal((await ask('DELETE', 'Patient?identifier=urn:s|dm1&_count=10')).status, 204, 'none');
+    t.equal((await ask('DELETE', 'Patient?_count=10')).status, 412, 'no criteria');
+    for (const count of ['0', '-1', 'x', '1.5', '501', '9999999999']) {
+      t.equal((await ask('DELETE', `Patient?identifier=urn:s|dm1&_count=${count}`)).status, 400, count);
+    }
+    const tagged = await ask('DELETE', 'Patient?identifier=urn:s|dm1&_count=2', undefined, { 'If-Match': 'W/"1"' });
+    t.equal(tagged.status, 400, 'a version of which?');
+    await many('dm2', 12);
+    const parallel = await Promise.all(
+      Array.from({ length: 6 }, () => ask('DELETE', 'Patient?identifier=urn:s|dm2&_count=3')),
+    );
+    const said = parallel.map(({ status, json }) =>
+      status === 204 ? 0 : Number.parseInt(json.issue[0].diagnostics, 10),
+    );
+    t.equal(
+      said.reduce((sum, n) => sum + n, 0),
+      12,
+      'each deletion is counted once',
+    );
+    t.equal(await left('dm2'), 0);
+  });
+
   t.test('32 parallel conditional creates make one; 32 parallel If-Match updates have one winner', async (t) => {
     const body = patient({ identifier: [{ system: 'urn:s', value: 'race' }] });
     const creates = await Promise.all(
@@ -239,6 +275,9 @@ await onBothStores(t, async (t, adapter) => {
     const { json } = await ask('GET', 'metadata');
     t.equal(json.resourceType, 'CapabilityStatement');
     t.equal(json.rest[0].resource.length, 146);
+    t.same(json.patchFormat, ['application/fhir+json', 'application/json-patch+json']);
+    t.equal(json.rest[0].resource[0].conditionalDelete, 'multiple');
+    t.ok(json.rest[0].resource[0].interaction.some(({ code }: { code: string }) => code === 'patch'));
     t.equal((await ask('GET', 'metadata?mode=terminology')).status, 400);
   });
 });

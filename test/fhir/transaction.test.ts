@@ -1,6 +1,7 @@
 // Transactions and batches, made by hand, on both stores. https://hl7.org/fhir/R4/http.html#transaction
 import t from 'tap';
 import { limits } from '../../src/base/limits.ts';
+import { anonymousCaller } from '../../src/fhir/access.ts';
 import type { FhirRequest } from '../../src/fhir/interaction.ts';
 import type { Store } from '../../src/store/store.ts';
 import { baseUrl, engineOn, matchIds, type Reply, type TestEngine } from '../support/engine.ts';
@@ -39,6 +40,30 @@ const observation = (members: object = {}) => ({
   status: 'final',
   code: { text: 'x' },
   ...members,
+});
+
+const jsonPatch = (...operations: object[]) => ({
+  resourceType: 'Binary',
+  contentType: 'application/json-patch+json',
+  data: Buffer.from(JSON.stringify(operations)).toString('base64'),
+});
+
+/** A value is a code, or a Reference. */
+const pathPatch = (type: string, path: string, value?: string | object, name?: string) => ({
+  resourceType: 'Parameters',
+  parameter: [
+    {
+      name: 'operation',
+      part: [
+        { name: 'type', valueCode: type },
+        { name: 'path', valueString: path },
+        ...(name === undefined ? [] : [{ name: 'name', valueString: name }]),
+        ...(value === undefined
+          ? []
+          : [{ name: 'value', ...(typeof value === 'string' ? { valueCode: value } : { valueReference: value }) }]),
+      ],
+    },
+  ],
 });
 
 /** "Type/id" in the location of a response entry. */
@@ -545,6 +570,36 @@ await onBothStores(t, async (t, adapter) => {
       t.notOk(reply.json.entry[5].resource);
     });
 
+    await t.test('a read is done once, and again only where the commit may change its answer', async (t) => {
+      const { store, close } = await adapter.open();
+      t.teardown(close);
+      const done: string[] = [];
+      const counting = new Proxy(store, {
+        get(target, name) {
+          const member = Reflect.get(target, name);
+          if (typeof member !== 'function') return member;
+          return (...given: unknown[]) => {
+            const [first] = given as [{ type?: string } | string];
+            const type = typeof first === 'string' ? first : first?.type;
+            if ((name === 'read' || name === 'search') && type === 'Patient') done.push(name);
+            return member.apply(target, given);
+          };
+        },
+      });
+      const counted = await engineOn(counting);
+      await counted.ask('PUT', 'Patient/once', patient({ id: 'once' }));
+      const reads = [entry('GET', 'Patient/once'), entry('GET', 'Patient?active=true')];
+      const alone = await counted.ask('POST', '', bundle('transaction', reads));
+      t.strictSame(statuses(alone), ['200', '200']);
+      t.strictSame(done.splice(0).sort(), ['read', 'search'], 'nothing is written');
+      await counted.ask(
+        'POST',
+        '',
+        bundle('transaction', [...reads, entry('POST', 'Patient', patient({ active: true }))]),
+      );
+      t.strictSame(done.splice(0).sort(), ['read', 'search', 'search'], 'the search may find what is written');
+    });
+
     await t.test('a read that fails fails the whole', async (t) => {
       await transaction([entry('PUT', 'Patient/rf', patient({ id: 'rf' }))]);
       const before = await traces();
@@ -607,6 +662,108 @@ await onBothStores(t, async (t, adapter) => {
         t.equal((await ask('POST', 'Bundle', inner)).status, 400, 'inside a Bundle that is stored they are content');
       },
     );
+  });
+
+  await t.test('patches', async (t) => {
+    const { ask, transaction, batch, stored, traces } = await fresh(t, adapter);
+    await ask('PUT', 'Patient/p1', identified('p1', { id: 'p1', active: true }));
+    await ask('PUT', 'Patient/p2', identified('p2', { id: 'p2' }));
+    await ask('PUT', 'Observation/o1', observation({ id: 'o1', valueQuantity: { value: 1 } }));
+
+    await t.test(
+      'a Binary with a JSON Patch, a Parameters with a FHIRPath Patch, by id or by a condition',
+      async (t) => {
+        const reply = await transaction(
+          [
+            entry('GET', 'Patient/p1'),
+            entry('PATCH', 'Patient/p1', jsonPatch({ op: 'replace', path: '/active', value: false }), {
+              ifMatch: 'W/"1"',
+            }),
+            entry('PATCH', 'Patient?identifier=urn:s|p2', pathPatch('add', 'Patient', 'male', 'gender')),
+          ],
+          { Prefer: 'return=representation' },
+        );
+        t.equal(reply.status, 200, reply.text.slice(0, 300));
+        t.strictSame(statuses(reply), ['200', '200', '200']);
+        t.equal(reply.json.entry[0].resource.active, false, 'reads see it');
+        t.equal(reply.json.entry[1].response.etag, 'W/"2"');
+        t.equal(reply.json.entry[1].resource.active, false);
+        t.equal(reply.json.entry[2].resource.gender, 'male');
+        t.equal(placeOf(reply, 2), 'Patient/p2');
+      },
+    );
+
+    await t.test('what a patch refers to gets its final identity', async (t) => {
+      const reply = await transaction([
+        entry('POST', 'Patient', patient(), { fullUrl: uuid(1) }),
+        entry('PATCH', 'Observation/o1', jsonPatch({ op: 'add', path: '/subject', value: { reference: uuid(1) } })),
+        entry(
+          'PATCH',
+          'Patient/p1',
+          pathPatch('add', 'Patient', { reference: 'Patient?identifier=urn:s|p2' }, 'managingOrganization'),
+        ),
+      ]);
+      t.equal(reply.status, 200, reply.text.slice(0, 300));
+      t.equal((await stored(reply, 1)).json.subject.reference, placeOf(reply, 0));
+      t.equal((await ask('GET', 'Patient/p1')).json.managingOrganization.reference, 'Patient/p2');
+      t.equal(matchIds(await ask('GET', `Observation?subject=${placeOf(reply, 0)}`)).length, 1, 'the index has it');
+    });
+
+    await t.test('a patch without effect makes no version', async (t) => {
+      const before = (await ask('GET', 'Patient/p2')).headers.ETag;
+      const reply = await transaction([entry('PATCH', 'Patient/p2', pathPatch('delete', 'Patient.birthDate'))]);
+      t.strictSame(statuses(reply), ['200']);
+      t.equal(reply.json.entry[0].response.etag, before);
+      t.equal((await ask('GET', 'Patient/p2')).headers.ETag, before);
+    });
+
+    await t.test('one that fails fails the whole, by name, and nothing is left', async (t) => {
+      const before = await traces();
+      const good = entry('POST', 'Patient', patient());
+      const there = { op: 'add', path: '/birthDate', value: '1980' };
+      const cases: [string, object, number][] = [
+        ['what never was', entry('PATCH', 'Patient/never', jsonPatch(there)), 404],
+        ['no match', entry('PATCH', 'Patient?identifier=urn:s|none', jsonPatch(there)), 404],
+        ['another version', entry('PATCH', 'Patient/p1', jsonPatch(there), { ifMatch: 'W/"9"' }), 412],
+        ['a test that fails', entry('PATCH', 'Patient/p1', jsonPatch({ op: 'test', path: '/active', value: 1 })), 422],
+        ['no sound resource', entry('PATCH', 'Patient/p1', jsonPatch({ ...there, value: 'x' })), 422],
+        ['no patch', entry('PATCH', 'Patient/p1', patient()), 400],
+        ['another kind', entry('PATCH', 'Patient/p1', { ...jsonPatch(there), contentType: 'text/plain' }), 415],
+        ['no base64', entry('PATCH', 'Patient/p1', { ...jsonPatch(there), data: '*' }), 400],
+        ['without resource', entry('PATCH', 'Patient/p1'), 400],
+        ['a DELETE of many', entry('DELETE', 'Patient?identifier=urn:s|p1&_count=5'), 400],
+      ];
+      for (const [title, bad, status] of cases) {
+        await refusedNaming(t, await transaction([good, bad]), { status, at: 1 }, title);
+        t.equal(await traces(), before, `${title}: nothing is left`);
+      }
+      const twice = [entry('PATCH', 'Patient/p1', jsonPatch(there)), entry('PUT', 'Patient/p1', patient({ id: 'p1' }))];
+      await refusedNaming(t, await transaction(twice), { status: 400, at: 1 }, 'with an update of the same');
+    });
+
+    await t.test('16 parallel transactions patch the same resource, and none is lost', async (t) => {
+      await ask('PUT', 'Patient/p3', patient({ id: 'p3', name: [{ family: 'x' }] }));
+      const replies = await Promise.all(
+        Array.from({ length: 16 }, (_, i) =>
+          transaction([
+            entry('PATCH', 'Patient/p3', jsonPatch({ op: 'add', path: '/name/-', value: { family: `${i}` } })),
+          ]),
+        ),
+      );
+      t.strictSame([...new Set(replies.map(({ status }) => status))], [200]);
+      t.equal((await ask('GET', 'Patient/p3')).json.name.length, 17);
+    });
+
+    await t.test('in a batch each for itself', async (t) => {
+      const reply = await batch([
+        entry('PATCH', 'Patient/p1', jsonPatch({ op: 'add', path: '/birthDate', value: '1980' })),
+        entry('PATCH', 'Patient/never', jsonPatch({ op: 'add', path: '/birthDate', value: '1980' })),
+        entry('PATCH', 'Patient?identifier=urn:s|p2', pathPatch('replace', 'Patient.gender', 'female')),
+        entry('PATCH', 'Patient/p2', patient()),
+      ]);
+      t.strictSame(statuses(reply), ['200', '404', '200', '400']);
+      t.equal((await ask('GET', 'Patient/p1')).json.birthDate, '1980');
+    });
   });
 
   await t.test('what cannot be processed is refused by name, and nothing is left', async (t) => {
@@ -791,6 +948,47 @@ await onBothStores(t, async (t, adapter) => {
       t.equal(outcome.json.entry[0].response.outcome?.resourceType, 'OperationOutcome', 'an outcome has its own place');
       t.notOk(outcome.json.entry[0].resource);
       t.strictSame((await batch([])).json, { resourceType: 'Bundle', type: 'batch-response' });
+    });
+
+    await t.test('a deletion of many says how many', async (t) => {
+      for (const n of [1, 2, 3]) await ask('PUT', `Patient/dm-${n}`, identified('dm', { id: `dm-${n}` }));
+      const reply = await batch([
+        entry('DELETE', 'Patient?identifier=urn:s|dm&_count=2'),
+        entry('DELETE', 'Patient?identifier=urn:s|none&_count=2'),
+        entry('DELETE', 'Patient?identifier=urn:s|none'),
+      ]);
+      t.strictSame(statuses(reply), ['200', '204', '204']);
+      t.match(reply.json.entry[0].response.outcome.issue[0].diagnostics, '2 Patient resources were deleted');
+      t.equal(matchIds(await ask('GET', 'Patient?identifier=urn:s|dm')).length, 1);
+    });
+
+    await t.test('a fault in one entry is of that entry alone, and goes to the log without its details', async (t) => {
+      const { store, close } = await adapter.open();
+      t.teardown(close);
+      const fault = new Error('a secret of the store');
+      const failing = new Proxy(store, {
+        get(target, name) {
+          if (name === 'read') return () => Promise.reject(fault);
+          const member = Reflect.get(target, name);
+          return typeof member === 'function' ? member.bind(target) : member;
+        },
+      });
+      const { ask, engine } = await engineOn(failing);
+      const entries = [entry('PUT', 'Patient/f1', patient({ id: 'f1' })), entry('GET', 'Patient/f1')];
+      const reply = await ask('POST', '', bundle('batch', entries));
+      t.strictSame(statuses(reply), ['201', '500']);
+      t.equal(reply.json.entry[1].response.outcome.issue[0].code, 'exception');
+      t.notMatch(reply.text, 'secret');
+      const body = Buffer.from(JSON.stringify(bundle('batch', entries)));
+      const signal = new AbortController().signal;
+      const asked = { method: 'POST' as const, path: '', query: '', header: () => undefined, body, signal };
+      t.strictSame((await engine.perform(asked, anonymousCaller)).faults, [fault]);
+      const gone = { ...asked, signal: AbortSignal.abort() };
+      await t.rejects(
+        engine.perform(gone, anonymousCaller),
+        { message: /ended before/ },
+        'nobody waits for the answer',
+      );
     });
 
     await t.test('every method and url is answered with a status, never a fault', async (t) => {

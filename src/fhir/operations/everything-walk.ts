@@ -20,7 +20,7 @@ export interface Place {
 }
 
 /** Rows that one query reads: between two of them the page's bounds are looked at. */
-const STEP = 200;
+const STEP = 100;
 /** Stretches, most of them empty, that are looked at before others have their turn. */
 const STRETCHES_AT_ONCE = 16;
 
@@ -42,6 +42,7 @@ export async function walkPage(
       const where = and([stretch.where, await everythingFilter(stretch.type, asked, context)]);
       const walked = await walkStretch({ type: stretch.type, where }, { scope, part, cursor, page }, caller, context);
       if (walked !== undefined) return { rows: page.rows, next: { part, at, ...walked } };
+      if (page.isOver) return { rows: page.rows, next: { part, at: at + 1 } };
       // A store on this thread would let nobody else in between.
       if (at % STRETCHES_AT_ONCE === 0) await pause();
     }
@@ -59,7 +60,6 @@ async function walkStretch(
   const search = { ...stretch, order: [], keysOf: scope.keysOf, budgetMs: limits.queryBudgetMs };
   for (let after = cursor; ; ) {
     const place = after === undefined ? {} : { after };
-    if (page.isOver) return after === undefined ? {} : { cursor: after };
     if (page.room === 0) {
       if (after !== undefined) return { cursor: after };
       // Only a page that something follows has a next link.
@@ -71,6 +71,7 @@ async function walkStretch(
     for (const row of found.rows) if (row.body !== null && scope.isOf(row, part)) page.add(row as LiveRow);
     after = found.next;
     if (after === undefined) return undefined;
+    if (page.isOver) return { cursor: after };
     await pause();
   }
 }

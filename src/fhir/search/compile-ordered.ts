@@ -20,8 +20,8 @@ import { inCanonicalUnit, type Unit, unitOf } from './quantity.ts';
 import { literalValue, splitUnescaped } from './query.ts';
 
 export const PREFIXES = ['eq', 'ne', 'gt', 'lt', 'ge', 'le', 'sa', 'eb', 'ap'] as const;
-/** `po`, overlaps, is _filter's alone. */
-export type Prefix = (typeof PREFIXES)[number] | 'po';
+/** `po`, overlaps, and `co`, covers, are _filter's alone. */
+export type Prefix = (typeof PREFIXES)[number] | 'po' | 'co';
 
 export interface Prefixed {
   prefix: Prefix;
@@ -74,6 +74,8 @@ export function dateAlternatives(prefix: Prefix, { from, to }: { from: number; t
       return [{ highTo: from }];
     case 'po':
       return [{ lowTo: to - 1, highFrom: from + 1 }];
+    case 'co':
+      return [{ lowTo: from, highFrom: to }];
     case 'ap': {
       const margin = approximately(from, to, now);
       return [{ lowTo: to + margin - 1, highFrom: from - margin + 1 }];
@@ -85,16 +87,15 @@ export function dateAlternatives(prefix: Prefix, { from, to }: { from: number; t
 export const approximately = (from: number, to: number, now: number): number =>
   Math.floor(Math.min(Math.abs(now - from), Math.abs(now - to)) / 10);
 
-/** `overlaps`: the value has no prefix, and any common instant will do. */
+/** With `comparison` the value has no prefix. */
 export function dateCondition(
   prefix: Key,
   value: string,
-  { name, overlaps }: { name: string; overlaps: boolean },
+  { name, comparison: given }: { name: string; comparison: 'po' | 'co' | undefined },
   { timeZone, now }: DateContext,
 ): Condition {
-  const { prefix: comparison, text }: Prefixed = overlaps
-    ? { prefix: 'po', text: value }
-    : parsePrefixed(literalValue(value));
+  const literal = literalValue(value);
+  const { prefix: comparison, text } = given === undefined ? parsePrefixed(literal) : { prefix: given, text: literal };
   const alternatives = dateAlternatives(comparison, searchedRange(text, name, timeZone), now);
   return or(alternatives.flatMap((bounds) => dateSpans(prefix, bounds)));
 }
@@ -111,7 +112,7 @@ function dateSpans(prefix: Key, { lowFrom, lowTo, highFrom, highTo }: EndBounds)
   const within = lowTo === undefined ? undefined : { atMost: encodeTime(lowTo) };
   return [
     timeSpan(`${prefix}h`, highFrom, undefined, within),
-    timeSpan(lows, highFrom, lowTo, undefined),
+    ...(lowTo === undefined || lowTo >= highFrom ? [timeSpan(lows, highFrom, lowTo, undefined)] : []),
     timeSpan(lows, highFrom - SHORT_MS, Math.min(highFrom - 1, lowTo ?? highFrom), { atLeast: encodeTime(highFrom) }),
   ];
 }
@@ -150,6 +151,7 @@ export function lastUpdatedCondition(value: string, name: string, { timeZone, no
   switch (prefix) {
     case 'eq':
     case 'po':
+    case 'co':
       return { kind: 'lastUpdated', from, to };
     case 'ne':
       return { kind: 'not', of: { kind: 'lastUpdated', from, to } };
@@ -178,11 +180,20 @@ export interface SearchedNumber {
   value: number;
   /** Half-open. */
   range: { from: number; to: number };
+  /** Inclusive: a tenth of the number as it is written, whatever the unit, on either side. */
+  around: { from: number; to: number };
 }
 
 export function readNumber({ prefix, text }: Prefixed, name: string): SearchedNumber {
   try {
-    return { prefix, value: Number(text), range: decimalRange(text) };
+    const value = Number(text);
+    const range = decimalRange(text);
+    const margin = Math.abs(value) / 10;
+    const around = {
+      from: Math.min(range.from, rounded(value - margin)),
+      to: Math.max(range.to, rounded(value + margin)),
+    };
+    return { prefix, value, range, around };
   } catch (error) {
     if (!(error instanceof FhirError)) throw error;
     throw new FhirError(
@@ -192,10 +203,14 @@ export function readNumber({ prefix, text }: Prefixed, name: string): SearchedNu
   }
 }
 
+/** 5.4 and a tenth of it are 5.94, which the sum of the doubles is not. */
+const rounded = (value: number): number => Number(value.toPrecision(15));
+
 /** The same number in the base unit of its dimension. */
-export function inBaseUnit({ prefix, value, range }: SearchedNumber, unit: Unit): SearchedNumber {
+export function inBaseUnit({ prefix, value, range, around }: SearchedNumber, unit: Unit): SearchedNumber {
   const convert = (one: number): number => inCanonicalUnit(one, unit);
-  return { prefix, value: convert(value), range: { from: convert(range.from), to: convert(range.to) } };
+  const converted = ({ from, to }: { from: number; to: number }) => ({ from: convert(from), to: convert(to) });
+  return { prefix, value: convert(value), range: converted(range), around: converted(around) };
 }
 
 export function numberCondition(prefix: Key, value: string, name: string): Condition {
@@ -236,7 +251,7 @@ export type NumberBounds =
  * The alternatives that a comparison comes to, for points and for ranges.
  * "When a comparison prefix gt, lt, ge, le, sa, eb is provided, the implicit precision of the number is ignored."
  */
-export function numberAlternatives({ prefix, value, range }: SearchedNumber): NumberBounds[] {
+export function numberAlternatives({ prefix, value, range, around }: SearchedNumber): NumberBounds[] {
   const { from } = range;
   const to = before(range.to);
   switch (prefix) {
@@ -272,6 +287,7 @@ export function numberAlternatives({ prefix, value, range }: SearchedNumber): Nu
       ];
     case 'eq':
     case 'po':
+    case 'co':
       return [
         { of: 'point', from, to },
         { of: 'range', lowFrom: from, highTo: range.to },
@@ -283,14 +299,11 @@ export function numberAlternatives({ prefix, value, range }: SearchedNumber): Nu
         { of: 'range', lowTo: before(from) },
         { of: 'range', highFrom: after(range.to) },
       ];
-    case 'ap': {
-      const margin = Math.abs(value) / 10;
-      const [low, high] = [Math.min(from, value - margin), Math.max(range.to, value + margin)];
+    case 'ap':
       return [
-        { of: 'point', from: low, to: high },
-        { of: 'range', lowTo: high, highFrom: low },
+        { of: 'point', from: around.from, to: around.to },
+        { of: 'range', lowTo: around.to, highFrom: around.from },
       ];
-    }
   }
 }
 

@@ -21,6 +21,7 @@ export const FILTER_OPERATORS = [
   'ss',
   'sb',
   'in',
+  'ni',
   're',
 ] as const;
 export type FilterOperator = (typeof FILTER_OPERATORS)[number];
@@ -39,10 +40,12 @@ export interface FilterStep {
 /** Throws FhirError('invalid') with the place at which the text is not a filter. */
 export function parseFilter(text: string): Filter {
   const reader = new FilterReader(text);
-  const filter = reader.alternatives(0);
+  const filter = reader.operands(0);
   reader.end();
   return filter;
 }
+
+const LOGICAL = ['and', 'or'] as const;
 
 class FilterReader {
   readonly #text: string;
@@ -53,21 +56,20 @@ class FilterReader {
     this.#text = text;
   }
 
-  /** `and` binds closer than `or`. */
-  alternatives(depth: number): Filter {
-    return this.#operands(depth, 'or', (deeper) => this.#operands(deeper, 'and', (inner) => this.#operand(inner)));
+  /** "Logical expressions are evaluated left to right, with no precedence between and and or." */
+  operands(depth: number): Filter {
+    let left = this.#operand(depth);
+    for (;;) {
+      const word = LOGICAL.find((one) => this.#word(one));
+      if (word === undefined) return left;
+      const right = this.#operand(depth);
+      left = left.kind === word ? { kind: word, of: [...left.of, right] } : { kind: word, of: [left, right] };
+    }
   }
 
   end(): void {
     this.#space();
     if (this.#at < this.#text.length) throw this.#wrong('"and", "or" or the end is expected');
-  }
-
-  #operands(depth: number, word: 'and' | 'or', next: (depth: number) => Filter): Filter {
-    const of = [next(depth)];
-    while (this.#word(word)) of.push(next(depth));
-    const [only] = of;
-    return of.length === 1 && only !== undefined ? only : { kind: word, of };
   }
 
   #operand(depth: number): Filter {
@@ -87,7 +89,7 @@ class FilterReader {
 
   #group(depth: number): Filter {
     this.#at++;
-    const filter = this.alternatives(depth + 1);
+    const filter = this.operands(depth + 1);
     this.#space();
     if (this.#text[this.#at] !== ')') throw this.#wrong('")" is expected');
     this.#at++;
@@ -113,7 +115,10 @@ class FilterReader {
       if (name === undefined) throw this.#wrong('the name of a search parameter is expected');
       const where = this.#restriction(depth);
       path.push(where === undefined ? { name } : { name, where });
-      if (this.#text[this.#at] !== '.') return path;
+      if (this.#text[this.#at] !== '.') {
+        if (where === undefined) return path;
+        throw this.#wrong('"." and what is compared of it is expected');
+      }
       this.#at++;
       if (path.length > limits.chainDepthMax) {
         throw new FhirError('too-costly', `A chain has at most ${limits.chainDepthMax} steps.`);
@@ -124,7 +129,7 @@ class FilterReader {
   #restriction(depth: number): Filter | undefined {
     if (this.#text[this.#at] !== '[') return undefined;
     this.#at++;
-    const where = this.alternatives(depth + 1);
+    const where = this.operands(depth + 1);
     this.#space();
     if (this.#text[this.#at] !== ']') throw this.#wrong('"]" is expected');
     this.#at++;
@@ -141,7 +146,7 @@ class FilterReader {
         throw this.#wrong('a text in quotes has the escapes of JSON');
       }
     }
-    const plain = this.#match(/[^\s()[\]"]+/y)?.[0];
+    const plain = this.#match(/[^\s)\]"][^\s)\]]*/y)?.[0];
     if (plain === undefined) throw this.#wrong('a value is expected');
     return plain;
   }

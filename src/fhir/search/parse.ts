@@ -204,12 +204,12 @@ class SearchParser {
   #compared(types: readonly string[], filter: Comparison, chainDepth: number): Criterion {
     const [step, ...rest] = filter.path;
     if (step === undefined) throw new FhirError('invalid', '_filter: a comparison has a parameter.');
-    if (rest.length === 0 && step.where === undefined) return this.#comparison(types, step.name, filter);
+    if (rest.length === 0) return this.#comparison(types, step.name, filter);
     const deeper = { ...filter, path: rest };
     return this.#followed(types, step.name, '_filter', chainDepth, (type) => {
-      const of = step.where === undefined ? [] : [this.#filtered([type], step.where, chainDepth + 1)];
-      if (rest.length > 0) of.push(this.#compared([type], deeper, chainDepth + 1));
-      return of.length === 1 && of[0] !== undefined ? of[0] : { kind: 'and', of };
+      const further = this.#compared([type], deeper, chainDepth + 1);
+      if (step.where === undefined) return further;
+      return { kind: 'and', of: [this.#filtered([type], step.where, chainDepth + 1), further] };
     });
   }
 
@@ -217,15 +217,17 @@ class SearchParser {
     const [code = '', target] = splitModifier(name);
     if (code === '_list' || code === '_filter') throw new FhirError('invalid', `_filter cannot compare "${code}".`);
     const parameter = this.#parameter(types, code, name);
-    const kind = parameter.type === 'special' ? 'composite' : parameter.type;
-    const meaning = operator === 'pr' ? { modifier: 'missing' } : FILTER_MEANING[kind][operator];
+    const kind = parameter.type;
+    const meanings = FILTER_MEANING_OF.get(code) ?? { ...FILTER_MEANING[kind], pr: { modifier: 'missing' } };
+    const meaning = meanings[operator];
     if (meaning === undefined) {
-      const known = ['pr', ...Object.keys(FILTER_MEANING[kind])];
+      const known = Object.keys(meanings);
       throw new FhirError(
         'invalid',
         `_filter: "${operator}" does not compare "${printable(name)}" (a ${parameter.type} parameter); accepted: ${listed(known)}.`,
       );
     }
+    if (kind === 'special' && operator === 'eq') return { kind: 'near', parameter, places: [circleOf(value, name)] };
     const modifier = meaning.modifier ?? target;
     return {
       kind: 'parameter',
@@ -266,7 +268,7 @@ class SearchParser {
       );
     }
     this.#checkModifier(parameter, modifier, name);
-    if (parameter.type === 'special')
+    if (parameter.type === 'special' && modifier === undefined)
       return { kind: 'near', parameter, places: values.map((one) => circleOf(one, name)) };
     return { kind: 'parameter', parameter, ...(modifier === undefined ? {} : { modifier }), values, name };
   }
@@ -479,32 +481,54 @@ const AS_TEXT: Partial<Record<FilterOperator, FilterMeaning>> = {
   co: { modifier: 'contains' },
   sw: {},
   ew: { modifier: 'ends' },
+  // "Based on integer comparison of Unicode code points of starting character."
+  gt: { modifier: 'gt' },
+  lt: { modifier: 'lt' },
+  ge: { modifier: 'ge' },
+  le: { modifier: 'le' },
 };
 
 /** What an operator means for each type of parameter, as a modifier or prefix. "ne: an item in the set has an unequal value." */
-const FILTER_MEANING: Readonly<
-  Record<Exclude<SearchParameter['type'], 'special'>, Partial<Record<FilterOperator, FilterMeaning>>>
-> = {
+const FILTER_MEANING: Readonly<Record<SearchParameter['type'], Partial<Record<FilterOperator, FilterMeaning>>>> = {
   string: AS_TEXT,
   token: {
     eq: {},
     ne: { modifier: 'unequal' },
-    ss: { modifier: 'above' },
-    sb: { modifier: 'below' },
+    // "ss: the value subsumes a concept in the set; sb: it is subsumed by one."
+    ss: { modifier: 'below' },
+    sb: { modifier: 'above' },
     in: { modifier: 'in' },
+    ni: { modifier: 'not-in' },
   },
-  date: { ...AS_PREFIX, po: { modifier: 'overlaps' } },
+  date: { ...AS_PREFIX, co: { modifier: 'covers' }, po: { modifier: 'overlaps' } },
   number: AS_PREFIX,
   quantity: AS_PREFIX,
   reference: { re: {}, eq: {}, ne: { modifier: 'unequal' } },
   uri: {
     eq: {},
     ne: { modifier: 'unequal' },
-    sb: { modifier: 'below' },
-    ss: { modifier: 'above' },
+    ss: { modifier: 'below' },
+    sb: { modifier: 'above' },
     sw: { modifier: 'begins' },
   },
   composite: { eq: {} },
+  special: { eq: {} },
+};
+
+/** The same for parameters that are no elements. */
+const FILTER_MEANING_OF: ReadonlyMap<string, Partial<Record<FilterOperator, FilterMeaning>>> = new Map([
+  ['_id', { eq: {}, ne: { modifier: 'not' } }],
+  ['_lastUpdated', AS_PREFIX],
+  ['_text', { eq: {}, co: {} }],
+  ['_content', { eq: {}, co: {} }],
+]);
+
+/** "For convenience, the codes loinc, snomed, rxnorm and ucum are predefined and can be used in place of their associated full namespace." */
+const NAMESPACES: Readonly<Record<string, string>> = {
+  loinc: 'http://loinc.org',
+  snomed: 'http://snomed.info/sct',
+  rxnorm: 'http://www.nlm.nih.gov/research/umls/rxnorm',
+  ucum: 'http://unitsofmeasure.org',
 };
 
 /** The value as a parameter would have it: one value, its separators escaped where they are part of it. */
@@ -513,8 +537,9 @@ function filterValue(kind: string, operator: FilterOperator, prefix: string, val
     if (value === 'true' || value === 'false') return value === 'true' ? 'false' : 'true';
     throw new FhirError('invalid', '_filter: "pr" takes true or false.');
   }
-  const escaped = value.replace(kind === 'string' || kind === 'uri' ? /[\\,|$]/g : /,/g, '\\$&');
-  return prefix + escaped;
+  if (kind === 'string' || kind === 'uri') return value.replace(/[\\,|$]/g, '\\$&');
+  const named = value.replace(/(?<=^|[|$])(loinc|snomed|rxnorm|ucum)(?=\|)/g, (name) => NAMESPACES[name] ?? name);
+  return prefix + named.replaceAll(',', '\\,');
 }
 
 /** Answered by columns of the store rather than by an expression over the content. */
