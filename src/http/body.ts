@@ -1,9 +1,11 @@
 // Reads a request body as bytes, within its bound; the engine parses it. What is refused is refused before it is read,
 // and the rest of it is drained, so that the client gets to see the answer.
 import type { IncomingMessage } from 'node:http';
+import type { Transform } from 'node:stream';
 import { limits } from '../base/limits.ts';
 import { FhirError } from '../base/outcome.ts';
-import { requestMediaType } from './media.ts';
+import { decoderFor } from './inflate.ts';
+import { type BodyUse, requestMediaType } from './media.ts';
 
 /**
  * Bytes of bodies in memory at once, over all requests: requestsAtOnceMax full-sized Bundles would be 32 GB.
@@ -32,51 +34,43 @@ export class BodyBudget {
   }
 }
 
-export interface BodyUse {
-  /** True for POST to the base: a batch or transaction. */
-  isBundle: boolean;
-  /** True for POST `_search`. */
-  isSearch: boolean;
-  budget: BodyBudget;
-}
-
-/** The body, or why it is not taken. The bytes count against the budget until the caller releases them. */
+/**
+ * The body, inflated where it came compressed, or why it is not taken. The bytes count against the budget until the
+ * caller releases them.
+ */
 export function readBody(
   raw: IncomingMessage,
-  { isBundle, isSearch, budget }: BodyUse,
+  { use, budget }: { use: BodyUse; budget: BodyBudget },
   done: (body: Uint8Array | FhirError) => void,
 ): void {
-  const bytesMax = isBundle ? limits.bundleBytesMax : limits.resourceBytesMax;
+  const bytesMax = use === 'bundle' ? limits.bundleBytesMax : limits.resourceBytesMax;
   const length = raw.headers['content-length'];
   if (raw.headers['transfer-encoding'] === undefined && (length === undefined || length === '0')) {
     done(nothing);
     return;
   }
-  const refusal = refusalOf(raw, { isSearch, bytesMax });
-  if (refusal !== undefined) {
+  const decoder = checkedDecoder(raw, { use, bytesMax });
+  if (decoder instanceof FhirError) {
     drain(raw);
-    done(refusal);
+    done(decoder);
     return;
   }
-  collect(raw, { bytesMax, budget }, done);
+  collect(raw, { decoder, bytesMax, budget }, done);
 }
 
-function refusalOf(raw: IncomingMessage, use: { isSearch: boolean; bytesMax: number }): FhirError | undefined {
+/** What takes a compression off the body, undefined for none; or why the body is not to be read at all. */
+function checkedDecoder(
+  raw: IncomingMessage,
+  { use, bytesMax }: { use: BodyUse; bytesMax: number },
+): Transform | FhirError | undefined {
   const { 'content-type': type, 'content-encoding': encoding, 'content-length': length } = raw.headers;
   try {
-    requestMediaType(type, { method: raw.method ?? '', isSearch: use.isSearch });
+    requestMediaType(type, use);
+    return Number(length ?? 0) > bytesMax ? tooLarge(bytesMax) : decoderFor(encoding);
   } catch (error) {
     if (error instanceof FhirError) return error;
     throw error;
   }
-  // A few hundred bytes of a compressed body can stand for gigabytes.
-  if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
-    return new FhirError(
-      'unsupported-media-type',
-      'A compressed body is not accepted; send it without Content-Encoding',
-    );
-  }
-  return Number(length ?? 0) > use.bytesMax ? tooLarge(use.bytesMax) : undefined;
 }
 
 function tooLarge(bytesMax: number): FhirError {
@@ -91,18 +85,21 @@ function tooLarge(bytesMax: number): FhirError {
 
 function collect(
   raw: IncomingMessage,
-  { bytesMax, budget }: { bytesMax: number; budget: BodyBudget },
+  { decoder, bytesMax, budget }: { decoder: Transform | undefined; bytesMax: number; budget: BodyBudget },
   done: (body: Uint8Array | FhirError) => void,
 ): void {
+  const source = decoder === undefined ? raw : raw.pipe(decoder);
   const chunks: Buffer[] = [];
   let bytes = 0;
   let isDone = false;
   const finish = (result: Uint8Array | FhirError) => {
     if (isDone) return;
     isDone = true;
-    raw.off('data', onData);
+    source.off('data', onData);
     if (result instanceof FhirError) {
       budget.release(bytes);
+      if (decoder !== undefined) raw.unpipe(decoder);
+      decoder?.destroy();
       drain(raw);
     }
     done(result);
@@ -117,10 +114,17 @@ function collect(
       chunks.push(chunk);
     }
   };
-  raw.on('data', onData);
-  raw.on('end', () => finish(chunks.length === 1 ? (chunks[0] ?? nothing) : Buffer.concat(chunks, bytes)));
+  source.on('data', onData);
+  source.on('end', () => finish(chunks.length === 1 ? (chunks[0] ?? nothing) : Buffer.concat(chunks, bytes)));
+  decoder?.on('error', () =>
+    finish(new FhirError('invalid', 'The body is not compressed as its Content-Encoding says')),
+  );
   raw.on('error', () => finish(new FhirError('invalid', 'The body ended before it was complete')));
-  raw.on('close', () => finish(new FhirError('invalid', 'The body ended before it was complete')));
+  raw.on('close', () => {
+    // A complete body may still be in the decoder.
+    if (decoder === undefined || raw.complete === false)
+      finish(new FhirError('invalid', 'The body ended before it was complete'));
+  });
 }
 
 /** Reads on without keeping anything: a connection closed on unread bytes is reset, and the answer lost with it. */

@@ -5,12 +5,15 @@ import { limits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
 import { FhirError } from '../base/outcome.ts';
 import type { Answer, Caller, Engine } from '../fhir/interaction.ts';
+import { contentWish, isBinaryRead } from './binary.ts';
 import type { BodyBudget } from './body.ts';
-import { failureOf } from './errors.ts';
-import { form, formatParameter, replyContentType } from './media.ts';
+import { type Failure, failureOf } from './errors.ts';
+import { exchange, failureInForm, needsExchange } from './exchange.ts';
+import { bodyUse, defaultContentType, edgeParameter, isXml, mayBeData, replyContentType } from './media.ts';
 import type { Metrics } from './metrics.ts';
 import { sendAnswer, sendFailure } from './reply.ts';
 import { checkEscapes, HttpRequest, interactionByShape, parseAddress, requestId } from './request.ts';
+import type { XmlConversion } from './xml-conversion.ts';
 
 export interface FhirRouteOptions {
   engine: Engine;
@@ -18,6 +21,7 @@ export interface FhirRouteOptions {
   log: Log;
   metrics: Metrics;
   budget: BodyBudget;
+  xml: XmlConversion;
   newId: () => string;
   /** Path that the base is served at. */
   base: string;
@@ -52,12 +56,15 @@ export class FhirRoute {
   handle(raw: IncomingMessage, response: ServerResponse, body: Uint8Array | FhirError | undefined): void {
     const startedAt = performance.now();
     const request = new HttpRequest({ id: requestId(raw, this.#options.newId), startedAt, raw, response });
-    if (body !== undefined && !(body instanceof FhirError)) request.body = body;
+    if (body !== undefined && !(body instanceof FhirError)) {
+      request.body = body;
+      request.bodyBytes = body.length;
+    }
     try {
       this.#checkHost(raw.headers.host);
       parseAddress(request, this.#options.base);
+      negotiate(request);
       if (body instanceof FhirError) throw body;
-      request.replyType = replyContentType(raw.headers.accept, formatOf(request));
       if (this.#inWork >= limits.requestsAtOnceMax) {
         throw new FhirError('unavailable', 'The server has as much to do as it can; try again in a few seconds');
       }
@@ -107,14 +114,19 @@ export class FhirRoute {
   }
 
   #engineAnswer(request: HttpRequest): Promise<Answer> {
+    const { engine, caller, xml } = this.#options;
     try {
-      return this.#options.engine.perform(request, this.#options.caller);
+      if (!needsExchange(request)) return engine.perform(request, caller);
+      return exchange(request, () => engine.perform(request, caller), xml);
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
   #answer(request: HttpRequest, answer: Answer): void {
+    const { interaction } = answer;
+    for (const fault of answer.faults ?? [])
+      this.#options.log.error('entry failed', fault, { requestId: request.id, interaction });
     if (request.isAnswered) return;
     if (request.isGone) {
       this.#finish(request, answer.interaction, clientGone);
@@ -142,8 +154,20 @@ export class FhirRoute {
     }
     if (request.raw.method === 'HEAD') request.method = 'HEAD';
     if (request.response.headersSent) request.response.destroy();
+    else if (isXml(request.replyType) || request.isPretty) this.#failInForm(request, failure);
     else sendFailure(request, failure, { isClosing: this.#isClosing });
     this.#finish(request, interaction, failure.status);
+  }
+
+  /** As JSON after all where the conversion itself is what failed. */
+  #failInForm(request: HttpRequest, failure: Failure): void {
+    const send = (told: Failure) => {
+      if (!request.isGone) sendFailure(request, told, { isClosing: this.#isClosing });
+    };
+    failureInForm(failure, request, this.#options.xml).then(send, () => {
+      request.replyType = defaultContentType;
+      send(failure);
+    });
   }
 
   #finish(request: HttpRequest, interaction: string, status: number): void {
@@ -155,7 +179,7 @@ export class FhirRoute {
   }
 
   #release(request: HttpRequest): void {
-    if (request.body.length > 0) this.#options.budget.release(request.body.length);
+    if (request.bodyBytes > 0) this.#options.budget.release(request.bodyBytes);
   }
 
   #checkHost(host: string | undefined): void {
@@ -169,12 +193,30 @@ export class FhirRoute {
   }
 }
 
-/** `_format` of the query, or of the form of a POST _search. Checks the form's escapes on the way. */
-function formatOf(request: HttpRequest): string | undefined {
-  const inQuery = formatParameter(request.query);
-  if (request.body.length === 0 || request.header('content-type')?.toLowerCase().startsWith(form) !== true)
-    return inQuery;
+/** Decides on the form of the answer. Throws FhirError('not-acceptable'). Checks a form's escapes on the way. */
+function negotiate(request: HttpRequest): void {
+  const { accept } = request.raw.headers;
+  const form = formOf(request);
+  const format = edgeParameter(request.query, '_format') ?? edgeParameter(form, '_format');
+  request.isPretty = (edgeParameter(request.query, '_pretty') ?? edgeParameter(form, '_pretty')) === 'true';
+  if (isBinaryRead(request)) request.contentWish = contentWish(accept, format);
+  try {
+    request.replyType = replyContentType(accept, format);
+  } catch (error) {
+    // An answer of another type says so itself; a resource in its place, an outcome above all, goes as JSON.
+    const mayBeOther = request.contentWish === 'content' || (isOperation(request.path) && mayBeData(accept, format));
+    if (!mayBeOther) throw error;
+  }
+}
+
+function isOperation(path: string): boolean {
+  return path.includes('$', path.lastIndexOf('/') + 1);
+}
+
+/** The form of a POST _search, '' for other requests. */
+function formOf(request: HttpRequest): string {
+  if (request.body.length === 0 || bodyUse(request.method, request.path) !== 'search') return '';
   const text = Buffer.from(request.body).toString('latin1');
   checkEscapes(text, 'form');
-  return inQuery ?? formatParameter(text);
+  return text;
 }

@@ -3,15 +3,47 @@
 import { FhirError } from '../base/outcome.ts';
 
 export const fhirJson = 'application/fhir+json';
+export const fhirXml = 'application/fhir+xml';
 export const form = 'application/x-www-form-urlencoded';
 const jsonPatch = 'application/json-patch+json';
-const jsonTypes: readonly string[] = [fhirJson, 'application/json', 'text/json'];
+const graphql = 'application/graphql';
+export const jsonTypes: readonly string[] = [fhirJson, 'application/json', 'text/json'];
+export const xmlTypes: readonly string[] = [fhirXml, 'application/xml', 'text/xml'];
+const resourceTypes = [...jsonTypes, ...xmlTypes];
 const versions: readonly string[] = ['4.0', '4.0.1'];
 
-const plainReply = `${fhirJson}; charset=utf-8`;
-const versionedReply = `${fhirJson}; charset=utf-8; fhirVersion=4.0`;
+/** What operations may answer in besides resources; whether one does is for its answer to say. */
+const dataTypes: ReadonlySet<string> = new Set([
+  'csv',
+  'text/csv',
+  'ndjson',
+  'application/ndjson',
+  'application/x-ndjson',
+  'application/fhir+ndjson',
+  'application/graphql-response+json',
+]);
 
-interface MediaRange {
+interface Format {
+  /** Media types by which it is asked for. */
+  types: readonly string[];
+  /** Its name in `_format`. */
+  short: string;
+  plain: string;
+  versioned: string;
+}
+
+const formatOf = (type: string, types: readonly string[], short: string): Format => ({
+  types,
+  short,
+  plain: `${type}; charset=utf-8`,
+  versioned: `${type}; charset=utf-8; fhirVersion=4.0`,
+});
+const json = formatOf(fhirJson, jsonTypes, 'json');
+const xml = formatOf(fhirXml, xmlTypes, 'xml');
+/** In the order of our own preference. */
+const formats: readonly Format[] = [json, xml];
+
+export interface MediaRange {
   /** Lower-case `type/subtype`, without parameters. */
   type: string;
   /** Lower-case names. */
@@ -22,16 +54,15 @@ interface MediaRange {
 const rememberedMax = 200;
 
 /** A function that remembers its last answers by text; failures are not kept. */
-function remembering(decide: (text: string) => string): (text: string) => string {
-  const known = new Map<string, string>();
+export function remembering<T>(decide: (text: string) => T): (text: string) => T {
+  const known = new Map<string, T>();
   return (text) => {
-    let answer = known.get(text);
-    if (answer === undefined) {
-      answer = decide(text);
-      if (known.size >= rememberedMax) known.clear();
-      known.set(text, answer);
-    }
-    return answer;
+    const answer = known.get(text);
+    if (answer !== undefined || known.has(text)) return answer as T;
+    const decided = decide(text);
+    if (known.size >= rememberedMax) known.clear();
+    known.set(text, decided);
+    return decided;
   };
 }
 
@@ -44,67 +75,105 @@ const typeForFormat = remembering(decideFormat);
  */
 export function replyContentType(accept: string | undefined, format: string | undefined): string {
   if (format !== undefined) return typeForFormat(format);
-  if (accept === undefined || accept === '*/*' || accept === fhirJson) return plainReply;
+  if (accept === undefined || accept === '*/*' || accept === fhirJson) return json.plain;
   return typeForAccept(accept);
 }
 
-/** The Content-Type of an answer that could not be negotiated. */
-export const defaultContentType = plainReply;
+/** True when an operation may have what is asked for, although no resource is sent in it. */
+export function mayBeData(accept: string | undefined, format: string | undefined): boolean {
+  return mediaRanges((format ?? accept ?? '').replaceAll(' ', '+')).some(({ type }) => dataTypes.has(type));
+}
 
-/** The value of `_format` in a query or form, undefined when absent or empty. An unescaped `+` is taken as written. */
-export function formatParameter(query: string): string | undefined {
-  if (!query.includes('_format')) return undefined;
-  const value = new URLSearchParams(query.replaceAll('+', '%2B')).get('_format');
+/** The Content-Type of an answer that could not be negotiated. */
+export const defaultContentType = json.plain;
+
+export function isXml(contentType: string | undefined): boolean {
+  return contentType === xml.plain || contentType === xml.versioned;
+}
+
+/**
+ * The value of a parameter that is for the edge alone, `_format` or `_pretty`, in a query or form; undefined when absent
+ * or empty. An unescaped `+` is taken as written.
+ */
+export function edgeParameter(query: string, name: '_format' | '_pretty'): string | undefined {
+  if (!query.includes(name)) return undefined;
+  const value = new URLSearchParams(query.replaceAll('+', '%2B')).get(name);
   return value === null || value === '' ? undefined : value;
 }
 
-function decideFormat(format: string): string {
-  const range = parseMediaRange(format.replaceAll(' ', '+'));
-  const known = range.type === 'json' || jsonTypes.includes(range.type);
-  if (!known) throw notAcceptable(`_format=${shown(format)}`);
-  return replyFor(range) ?? fail(notAcceptable(`_format=${shown(format)}`));
+function decideFormat(text: string): string {
+  const range = parseMediaRange(text.replaceAll(' ', '+'));
+  const format = formats.find(({ short, types }) => range.type === short || types.includes(range.type));
+  const reply = format === undefined ? undefined : replyFor(format, range);
+  return reply ?? fail(notAcceptable(`_format=${shown(text)}`));
 }
 
 function decideAccept(accept: string): string {
-  const ranges = accept
-    .split(',')
-    .filter((text) => text.trim() !== '')
-    .map(parseMediaRange);
-  if (ranges.length === 0) return plainReply;
-  let best: { quality: number; reply: string } | undefined;
-  for (const type of jsonTypes) {
-    const range = mostSpecific(ranges, type);
-    const reply = range === undefined ? undefined : replyFor(range);
-    const quality = range === undefined ? 0 : qualityOf(range);
-    if (reply !== undefined && quality > (best?.quality ?? 0)) best = { quality, reply };
-  }
+  const ranges = mediaRanges(accept);
+  if (ranges.length === 0) return json.plain;
+  const offers = formats.flatMap((format) => offersOf(format, ranges));
+  const [best] = offers.sort((one, other) => other.quality - one.quality || other.specificity - one.specificity);
   return best?.reply ?? fail(notAcceptable(`Accept: ${shown(accept)}`));
 }
 
+/** A Content-Type that the client takes, how much it wants it, and how closely it named it. */
+interface Offer {
+  reply: string;
+  quality: number;
+  specificity: number;
+}
+
+function offersOf(format: Format, ranges: readonly MediaRange[]): Offer[] {
+  const [sent] = format.types;
+  if (ranges.some((range) => range.type === sent && qualityOf(range) === 0)) return [];
+  // A browser that asks for a page names XML as one of its forms, and shows JSON just as well.
+  const types = format === xml && isPageLoad(ranges) ? [fhirXml] : format.types;
+  return types.flatMap((type) => {
+    const offer = offerOf(format, type, ranges);
+    return offer === undefined || offer.quality === 0 ? [] : [offer];
+  });
+}
+
+/** True for the Accept header of a browser that follows a link. */
+export function isPageLoad(ranges: readonly MediaRange[]): boolean {
+  return ranges.some(({ type }) => type === 'text/html' || type === 'application/xhtml+xml');
+}
+
 /** `application/fhir+json` before `application/*` before any type; among equals the one with a version that we have. */
-function mostSpecific(ranges: readonly MediaRange[], type: string): MediaRange | undefined {
-  const wildcard = `${type.slice(0, type.indexOf('/'))}/*`;
-  for (const pattern of [type, wildcard, '*/*']) {
+function offerOf(format: Format, type: string, ranges: readonly MediaRange[]): Offer | undefined {
+  const patterns = [type, `${type.slice(0, type.indexOf('/'))}/*`, '*/*'];
+  for (const [at, pattern] of patterns.entries()) {
     const fitting = ranges.filter((range) => range.type === pattern);
-    const found = fitting.find((range) => replyFor(range) !== undefined) ?? fitting[0];
-    if (found !== undefined) return found;
+    const range = fitting.find((one) => replyFor(format, one) !== undefined) ?? fitting[0];
+    if (range === undefined) continue;
+    const reply = replyFor(format, range);
+    return reply === undefined ? undefined : { reply, quality: qualityOf(range), specificity: patterns.length - at };
   }
   return undefined;
 }
 
-function qualityOf(range: MediaRange): number {
-  const quality = Number(range.parameters.get('q') ?? '1');
+/** The weight of a range of Accept or Accept-Encoding, from 0 to 1. */
+export function qualityOf({ parameters }: MediaRange): number {
+  const quality = Number(parameters.get('q') ?? '1');
   return quality >= 0 && quality <= 1 ? quality : 0;
 }
 
 /** undefined when another FHIR version is asked for. */
-function replyFor(range: MediaRange): string | undefined {
+function replyFor(format: Format, range: MediaRange): string | undefined {
   const version = range.parameters.get('fhirversion');
-  if (version === undefined) return plainReply;
-  return versions.includes(version) ? versionedReply : undefined;
+  if (version === undefined) return format.plain;
+  return versions.includes(version) ? format.versioned : undefined;
 }
 
-function parseMediaRange(text: string): MediaRange {
+/** The ranges of an Accept header, in its order. */
+export function mediaRanges(header: string): MediaRange[] {
+  return header
+    .split(',')
+    .filter((text) => text.trim() !== '')
+    .map(parseMediaRange);
+}
+
+export function parseMediaRange(text: string): MediaRange {
   const [type = '', ...rest] = text.split(';');
   const parameters = new Map<string, string>();
   for (const part of rest) {
@@ -119,16 +188,31 @@ function parseMediaRange(text: string): MediaRange {
   return { type: type.trim().toLowerCase(), parameters };
 }
 
+/** What a body is for, as far as that decides what it may be. */
+export type BodyUse = 'resource' | 'bundle' | 'search' | 'patch' | 'graphql' | 'binary';
+
+/** `path` is relative to the base: '' for the base itself. */
+export function bodyUse(method: string, path: string): BodyUse {
+  if (path.endsWith('_search')) return 'search';
+  if (path.endsWith('$graphql')) return 'graphql';
+  if (method === 'PATCH') return 'patch';
+  if (path === '') return 'bundle';
+  const isBinary = path === 'Binary' || (method === 'PUT' && /^Binary\/[^/]+$/.test(path));
+  return isBinary ? 'binary' : 'resource';
+}
+
 /**
  * Checks the Content-Type of a body before it is read, and hands back its media type. A form is for POST `_search`
- * alone, a JSON Patch for PATCH. Throws FhirError('unsupported-media-type').
+ * alone (a page elsewhere can make a browser send one), a JSON Patch for PATCH, and a Binary may be anything.
+ * Throws FhirError('unsupported-media-type').
  */
-export function requestMediaType(contentType: string | undefined, use: { method: string; isSearch: boolean }): string {
-  const accepted = acceptedTypes(use);
+export function requestMediaType(contentType: string | undefined, use: BodyUse): string {
+  const accepted = acceptedTypes[use];
   if (contentType === undefined || contentType.trim() === '') {
     throw new FhirError('unsupported-media-type', `A body needs a Content-Type; accepted: ${accepted.join(', ')}`);
   }
   const range = parseMediaRange(contentType);
+  if (use === 'binary' && !resourceTypes.includes(range.type) && isMediaType(range.type)) return range.type;
   if (!accepted.includes(range.type)) {
     throw new FhirError(
       'unsupported-media-type',
@@ -146,15 +230,24 @@ export function requestMediaType(contentType: string | undefined, use: { method:
   return range.type;
 }
 
-function acceptedTypes({ method, isSearch }: { method: string; isSearch: boolean }): readonly string[] {
-  if (isSearch) return [form];
-  return method === 'PATCH' ? [jsonPatch, ...jsonTypes] : jsonTypes;
+const acceptedTypes: Readonly<Record<BodyUse, readonly string[]>> = {
+  resource: resourceTypes,
+  bundle: resourceTypes,
+  search: [form],
+  patch: [jsonPatch, ...resourceTypes],
+  graphql: [graphql, ...resourceTypes],
+  binary: [...resourceTypes, 'any other media type for the content itself'],
+};
+
+/** Of type and subtype, in the characters of RFC 6838. */
+export function isMediaType(text: string): boolean {
+  return /^[a-z0-9][a-z0-9!#$&^_.+-]{0,126}\/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}$/i.test(text);
 }
 
 function notAcceptable(asked: string): FhirError {
   return new FhirError(
     'not-acceptable',
-    `${asked} cannot be answered; accepted: ${jsonTypes.join(', ')} (_format=json), fhirVersion 4.0`,
+    `${asked} cannot be answered; accepted: ${resourceTypes.join(', ')} (_format=json, _format=xml), fhirVersion 4.0`,
   );
 }
 

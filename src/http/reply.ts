@@ -1,5 +1,7 @@
 // Writes an answer to the socket: one head, one piece where it is small, the pieces as they are where they are large.
+import { pipeline } from 'node:stream';
 import type { Answer } from '../fhir/interaction.ts';
+import { type Coding, codingFor, compressedBytesMin, encoderFor, isCompressible } from './compress.ts';
 import type { Failure } from './errors.ts';
 import { defaultContentType } from './media.ts';
 import type { HttpRequest } from './request.ts';
@@ -11,11 +13,14 @@ import type { HttpRequest } from './request.ts';
 const safetyHeaders: readonly string[] = [
   'X-Content-Type-Options',
   'nosniff',
-  'Content-Security-Policy',
-  "default-src 'none'; frame-ancestors 'none'",
   'Referrer-Policy',
   'no-referrer',
+  'Vary',
+  'Accept, Accept-Encoding',
 ];
+
+/** For an answer that brings none of its own. */
+const contentPolicy = "default-src 'none'; frame-ancestors 'none'";
 
 /** Below this, copying the pieces into one costs less than writing them one by one. */
 const copiedBytesMax = 64 * 1024;
@@ -54,16 +59,20 @@ function send(request: HttpRequest, { status, headers, pieces }: Message, { isCl
   const { response } = request;
   const bytes = totalBytes(pieces);
   const head = [...safetyHeaders, 'X-Request-Id', request.id];
+  const coding = bytes < compressedBytesMin ? undefined : codingOf(request, { status, headers });
+  if (headers['Content-Security-Policy'] === undefined) head.push('Content-Security-Policy', contentPolicy);
   if (headers['Cache-Control'] === undefined) head.push('Cache-Control', 'no-store');
   if (bytes > 0 && headers['Content-Type'] === undefined) {
     head.push('Content-Type', request.replyType ?? defaultContentType);
   }
-  // 204 and 304 have no content by definition, and no length.
-  if (status !== 204 && status !== 304) head.push('Content-Length', String(bytes));
+  // 204 and 304 have no content by definition, and no length; what is compressed has one only when it is sent.
+  if (coding !== undefined) head.push('Content-Encoding', coding);
+  else if (status !== 204 && status !== 304) head.push('Content-Length', String(bytes));
   if (isClosing) head.push('Connection', 'close');
   for (const name in headers) head.push(name, headers[name] ?? '');
   response.writeHead(status, head);
   if (bytes === 0 || request.method === 'HEAD') response.end();
+  else if (coding !== undefined) sendCompressed(response, pieces, coding);
   else if (bytes <= oneWriteBytesMax) response.end(joined(pieces, bytes).toString('latin1'), 'latin1');
   else if (bytes <= copiedBytesMax) response.end(joined(pieces, bytes));
   else sendLarge(response, pieces);
@@ -82,22 +91,44 @@ function totalBytes(pieces: readonly Uint8Array[]): number {
   return bytes;
 }
 
-/** Joins runs of small pieces and leaves the large ones where they are; the socket gets them in one go. */
+/** The coding that the client takes; undefined for what is a part, compressed already, or no text. */
+function codingOf(request: HttpRequest, { status, headers }: Pick<Message, 'status' | 'headers'>): Coding | undefined {
+  const accepted = request.raw.headers['accept-encoding'];
+  if (typeof accepted !== 'string' || status === 206) return undefined;
+  // The entity tag and the parts of a raw Binary are of its very bytes.
+  if (headers['Accept-Ranges'] !== undefined || headers['Content-Encoding'] !== undefined) return undefined;
+  return isCompressible(headers['Content-Type']) ? codingFor(accepted) : undefined;
+}
+
+/** Compressed on other threads, run by run; the pieces themselves are in memory already. */
+function sendCompressed(response: HttpRequest['response'], pieces: readonly Uint8Array[], coding: Coding): void {
+  const encoder = encoderFor(coding);
+  for (const run of runsOf(pieces)) encoder.write(run);
+  encoder.end();
+  // What fails is the client that went away; its response is destroyed by then.
+  pipeline(encoder, response, () => {});
+}
+
+/** The socket gets everything in one go. */
 function sendLarge(response: HttpRequest['response'], pieces: readonly Uint8Array[]): void {
   response.cork();
+  for (const run of runsOf(pieces)) response.write(run);
+  response.end();
+  response.uncork();
+}
+
+/** Joins runs of small pieces and leaves the large ones where they are. */
+function* runsOf(pieces: readonly Uint8Array[]): Generator<Uint8Array> {
   let run: Uint8Array[] = [];
   let runBytes = 0;
-  const flush = () => {
-    if (runBytes > 0) response.write(run.length === 1 ? run[0] : Buffer.concat(run, runBytes));
-    run = [];
-    runBytes = 0;
-  };
   for (const piece of pieces) {
-    if (runBytes + piece.length > copiedBytesMax) flush();
+    if (runBytes > 0 && runBytes + piece.length > copiedBytesMax) {
+      yield joined(run, runBytes);
+      run = [];
+      runBytes = 0;
+    }
     run.push(piece);
     runBytes += piece.length;
   }
-  flush();
-  response.end();
-  response.uncork();
+  if (runBytes > 0) yield joined(run, runBytes);
 }

@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { limits } from '../base/limits.ts';
 import { FhirError } from '../base/outcome.ts';
 import type { FhirRequest } from '../fhir/interaction.ts';
+import type { ContentWish } from './binary.ts';
 
 const nothing = new Uint8Array(0);
 const methods: readonly string[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
@@ -18,12 +19,20 @@ export class HttpRequest implements FhirRequest {
   path = '';
   query = '';
   body: Uint8Array = nothing;
+  /** Bytes of the body as it came: what it holds of the budget. */
+  bodyBytes = 0;
   /** Content-Type of the answer, once negotiated. */
   replyType: string | undefined;
+  /** `_pretty=true`. */
+  isPretty = false;
+  /** For a read of a Binary: whether its content is asked for in place of the resource. */
+  contentWish: ContentWish;
   isAnswered = false;
   /** Made only when somebody asks for the signal: most reads are over before it would matter. */
   #controller: AbortController | undefined;
   #isOver = false;
+  /** Content-Type of the body that took the place of the one that came. */
+  #replacedType: string | undefined;
 
   constructor(options: { id: string; startedAt: number; raw: IncomingMessage; response: ServerResponse }) {
     this.id = options.id;
@@ -34,7 +43,14 @@ export class HttpRequest implements FhirRequest {
 
   header(name: string): string | undefined {
     const value = this.raw.headers[name];
+    if (this.#replacedType !== undefined && name === 'content-type') return this.#replacedType;
     return Array.isArray(value) ? value.join(', ') : value;
+  }
+
+  /** The same body in another form, which the engine is to see. */
+  replaceBody(body: Uint8Array, contentType: string): void {
+    this.body = body;
+    this.#replacedType = contentType;
   }
 
   get signal(): AbortSignal {

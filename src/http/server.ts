@@ -9,13 +9,16 @@ import { limits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
 import { FhirError } from '../base/outcome.ts';
 import type { Caller, Engine } from '../fhir/interaction.ts';
+import type { Definitions } from '../model/definitions.ts';
 import { BodyBudget, readBody } from './body.ts';
 import { asFhirError, outcomeBody } from './errors.ts';
 import { FhirRoute } from './fhir-route.ts';
 import { alive, readiness } from './health.ts';
 import { countsSource, homePage, type StoreFacts, styleSource } from './home.ts';
+import { bodyUse } from './media.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { isUnder, requestId } from './request.ts';
+import { XmlConversion } from './xml-conversion.ts';
 
 /** Where the FHIR base is served, whatever address a proxy shows to the outside. */
 export const basePath = '/fhir';
@@ -27,6 +30,8 @@ export interface HttpServerOptions {
   store: StoreFacts;
   log: Log;
   clock: Clock;
+  /** Asked for when the first XML comes. */
+  definitions: () => Definitions;
   /** The base as clients know it: http://127.0.0.1:8080/fhir */
   baseUrl: string;
   version: string;
@@ -49,10 +54,12 @@ export interface HttpServer {
 export function createHttpServer(options: HttpServerOptions): HttpServer {
   const metrics = createMetrics(() => route.inWork);
   const budget = new BodyBudget();
+  const xml = new XmlConversion(options.definitions);
   const route = new FhirRoute({
     ...options,
     metrics,
     budget,
+    xml,
     newId: options.clock.newId,
     base: basePath,
     hosts: options.checkHost ? allowedHosts(options.baseUrl) : undefined,
@@ -108,6 +115,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
       } finally {
         clearTimeout(cut);
         clearInterval(clockwork);
+        await xml.close();
       }
     },
   };
@@ -141,11 +149,10 @@ function pathOf(raw: IncomingMessage): string {
 function addFhirRoutes(server: FastifyInstance, { route, budget }: { route: FhirRoute; budget: BodyBudget }): void {
   server.removeAllContentTypeParsers();
   server.addContentTypeParser('*', (request, payload: IncomingMessage, done) => {
-    const path = pathOf(request.raw);
-    const isBundle = request.method === 'POST' && (path === basePath || path === `${basePath}/`);
-    const isSearch = path.endsWith('/_search');
+    const path = pathOf(request.raw).slice(basePath.length + 1);
+    const use = bodyUse(request.method, path.endsWith('/') ? path.slice(0, -1) : path);
     // A refusal travels as the body: as an error it would make Fastify close the connection under the client's feet.
-    readBody(payload, { isBundle, isSearch, budget }, (body) => done(null, body));
+    readBody(payload, { use, budget }, (body) => done(null, body));
   });
   const handler = (request: FastifyRequest, reply: FastifyReply) => {
     reply.hijack();

@@ -5,6 +5,7 @@ import { fakeServer } from './support.ts';
 
 const plain = 'application/fhir+json; charset=utf-8';
 const versioned = 'application/fhir+json; charset=utf-8; fhirVersion=4.0';
+const xml = 'application/fhir+xml; charset=utf-8';
 
 t.test('an Accept header is answered in what it takes', async (t) => {
   const { server } = fakeServer();
@@ -17,15 +18,26 @@ t.test('an Accept header is answered in what it takes', async (t) => {
     ['application/*', plain],
     ['Application/FHIR+JSON;charset=utf-8', plain],
     ['text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8', plain],
-    ['application/fhir+xml, application/fhir+json;q=0.1', plain],
+    ['text/html,application/xhtml+xml,application/xml;q=0.9,application/fhir+xml', xml],
+    ['application/fhir+xml', xml],
+    ['application/xml', xml],
+    ['text/xml', xml],
+    ['application/fhir+xml, */*', xml],
+    ['application/fhir+xml, application/fhir+json;q=0.1', xml],
+    ['application/fhir+xml;q=0.5, application/fhir+json', plain],
+    ['application/fhir+xml, application/fhir+json', plain],
+    ['application/fhir+json;q=0, */*', xml],
+    ['application/fhir+json; fhirVersion=3.0, application/fhir+xml; fhirVersion=4.0', `${xml}; fhirVersion=4.0`],
     ['application/fhir+json; fhirVersion=4.0', versioned],
     ['application/fhir+json; fhirVersion="4.0"', versioned],
     ['application/fhir+json; fhirVersion=5.0, application/fhir+json; fhirVersion=4.0', versioned],
     ['application/fhir+json; fhirVersion=3.0', 406],
-    ['application/fhir+xml', 406],
+    ['application/fhir+xml; fhirVersion=5.0', 406],
+    ['application/json+fhir', 406],
     ['text/csv', 406],
+    ['text/turtle', 406],
     ['application/fhir+json;q=0', 406],
-    ['application/fhir+json;q=0, application/json;q=0, text/json;q=0, */*', 406],
+    ['application/json;q=0, text/json;q=0, application/xml;q=0, text/xml;q=0, text/*', 406],
   ];
   for (const [accept, expected] of cases) {
     const reply = await server.inject({ url: '/fhir/Patient/1', headers: { accept } });
@@ -42,14 +54,18 @@ t.test('an Accept header is answered in what it takes', async (t) => {
 
 t.test('_format wins over Accept', async (t) => {
   const { server } = fakeServer();
-  const ask = async (format: string, accept = '*/*') =>
-    (await server.inject({ url: `/fhir/Patient?_format=${format}`, headers: { accept } })).statusCode;
+  const reply = (format: string, accept = '*/*') =>
+    server.inject({ url: `/fhir/Patient?_format=${format}`, headers: { accept } });
+  const ask = async (format: string, accept = '*/*') => (await reply(format, accept)).statusCode;
   t.equal(await ask('json', 'application/fhir+xml'), 200);
   t.equal(await ask('application/fhir+json'), 200, 'an unescaped plus sign is a plus sign');
   t.equal(await ask('application%2Ffhir%2Bjson'), 200);
   t.equal(await ask('application/json'), 200);
   t.equal(await ask(''), 200);
-  t.equal(await ask('xml', 'application/fhir+json'), 406);
+  for (const format of ['xml', 'text/xml', 'application/xml', 'application/fhir+xml', 'application/fhir%2Bxml']) {
+    t.equal((await reply(format, 'application/fhir+json')).headers['content-type'], xml, format);
+  }
+  for (const format of ['ttl', 'html', 'csv', 'xml;fhirVersion=3.0']) t.equal(await ask(format), 406, format);
   t.equal(await ask('application/fhir%2Bjson;fhirVersion=5.0'), 406);
   const posted = await server.inject({
     method: 'POST',
@@ -57,10 +73,10 @@ t.test('_format wins over Accept', async (t) => {
     headers: { 'content-type': 'application/x-www-form-urlencoded' },
     payload: 'name=x&_format=xml',
   });
-  t.equal(posted.statusCode, 406, 'in the form of a POST _search as well');
+  t.equal(posted.headers['content-type'], xml, 'in the form of a POST _search as well');
 });
 
-t.test('a body is taken in JSON, and refused with what is accepted', async (t) => {
+t.test('a body is taken in JSON or XML, and refused with what is accepted', async (t) => {
   const { server, seen } = fakeServer();
   const post = async (
     type: string | undefined,
@@ -84,16 +100,22 @@ t.test('a body is taken in JSON, and refused with what is accepted', async (t) =
   t.equal(await post('application/json'), 200);
   t.equal(await post('text/json'), 200);
   t.equal(await post('application/json-patch+json', { method: 'PATCH' }), 200);
+  for (const type of ['application/graphql', 'application/json; charset=utf-8']) {
+    t.equal(await post(type, { url: '/fhir/$graphql' }), 200, type);
+    t.equal(await post(type, { url: '/fhir/Patient/1/$graphql' }), 200, type);
+  }
   t.equal(Buffer.from(seen[0]?.body ?? []).toString(), '{}');
   const reached = seen.length;
   t.equal(await post('application/json-patch+json'), 415, 'a patch is for PATCH');
-  t.equal(await post('application/fhir+xml'), 415);
+  t.equal(await post('application/graphql'), 415);
+  t.equal(await post('application/xhtml+xml'), 415);
   t.equal(await post('text/plain'), 415);
   t.equal(await post('nonsense'), 415);
   t.equal(await post(undefined), 415);
   t.equal(await post('application/fhir+json; charset=latin1'), 415);
   t.equal(await post('application/fhir+json; fhirVersion=5.0'), 415);
-  t.equal(await post('application/fhir+json', { encoding: 'gzip' }), 415);
+  t.equal(await post('application/fhir+json', { encoding: 'compress' }), 415);
+  t.equal(await post('application/fhir+json', { encoding: 'gzip, br' }), 415);
   t.equal(await post('application/x-www-form-urlencoded'), 415, 'a form is for _search');
   t.equal(await post('application/fhir+json', { url: '/fhir/Patient/_search' }), 415, 'and _search is for a form');
   t.equal(seen.length, reached, 'none of these reached the engine');

@@ -4,6 +4,7 @@ import { createLog, type Log } from '../../src/base/log.ts';
 import { anonymousCaller } from '../../src/fhir/access.ts';
 import type { Answer, Engine, FhirRequest } from '../../src/fhir/interaction.ts';
 import { createHttpServer, type HttpServer, type HttpServerOptions } from '../../src/http/server.ts';
+import { loadDefinitions } from '../../src/model/definitions.ts';
 
 export interface Fake {
   server: HttpServer;
@@ -34,6 +35,7 @@ export function fakeServer(perform?: Perform, options: Partial<HttpServerOptions
     store,
     log,
     clock: systemClock,
+    definitions: loadDefinitions,
     baseUrl: 'http://127.0.0.1:8080/fhir',
     version: '0.0.0',
     checkHost: true,

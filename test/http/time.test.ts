@@ -7,6 +7,8 @@ import { anonymousCaller } from '../../src/fhir/access.ts';
 import { BodyBudget } from '../../src/http/body.ts';
 import { FhirRoute } from '../../src/http/fhir-route.ts';
 import { createMetrics } from '../../src/http/metrics.ts';
+import { XmlConversion } from '../../src/http/xml-conversion.ts';
+import { loadDefinitions } from '../../src/model/definitions.ts';
 
 t.test('408, and the signal is aborted; what comes later is dropped', async (t) => {
   let signal: AbortSignal | undefined;
@@ -31,6 +33,7 @@ t.test('408, and the signal is aborted; what comes later is dropped', async (t) 
     log: createLog({ level: 'info', destination: { write: (line) => lines.push(line) } }),
     metrics: createMetrics(() => 0),
     budget: new BodyBudget(),
+    xml: new XmlConversion(loadDefinitions),
     newId: () => 'id',
     base: '/fhir',
     hosts: undefined,

@@ -4,6 +4,7 @@ import { FhirError } from '../../base/outcome.ts';
 import { folded } from '../../base/text.ts';
 import type { Definitions, SearchParameter } from '../../model/definitions.ts';
 import { selectedTypes } from '../../model/search-accessors.ts';
+import { compareKeys } from '../../store/match.ts';
 import type { Condition, Key, SortKey } from '../../store/store.ts';
 import { compositeCondition } from './compile-composite.ts';
 import { dateCondition, lastUpdatedCondition, numberCondition, quantityCondition } from './compile-ordered.ts';
@@ -156,7 +157,7 @@ function compileValue(searched: Searched, value: string, context: CompileContext
     case 'uri':
       return uriCondition(prefix, modifier, literalValue(value));
     case 'date':
-      return dateCondition(prefix, value, { name, overlaps: modifier === 'overlaps' }, context);
+      return dateCondition(prefix, value, { name, comparison: FILTER_DATES[modifier ?? ''] }, context);
     case 'number':
       return numberCondition(prefix, value, name);
     case 'quantity':
@@ -168,12 +169,13 @@ function compileValue(searched: Searched, value: string, context: CompileContext
   }
 }
 
+/** What _filter asks of dates beyond the prefixes. */
+const FILTER_DATES: Readonly<Record<string, 'po' | 'co'>> = { overlaps: 'po', covers: 'co' };
+
 // ---- string ----
 
 function stringCondition(prefix: Key, modifier: string | undefined, text: string, name: string): Condition {
   if (modifier === 'exact') return key(keys.string(prefix, text));
-  if (modifier === 'equal') return span(spans.equalTo(prefix, text));
-  if (modifier === 'unequal') return aroundSpan(spans.allStrings(prefix), spans.equalTo(prefix, text));
   const start = folded(text);
   if (start.length > limits.stringKeyCharsMax) {
     throw new FhirError(
@@ -181,49 +183,89 @@ function stringCondition(prefix: Key, modifier: string | undefined, text: string
       `"${name}": at most ${limits.stringKeyCharsMax} characters are compared; use :exact for longer texts.`,
     );
   }
-  if (modifier === 'ends') return span(spans.allStrings(prefix), { kind: 'ends', text: start });
-  if (modifier === 'contains') {
-    if (start.length > limits.containsCharsMax) {
-      throw new FhirError('invalid', `"${name}": :contains takes at most ${limits.containsCharsMax} characters.`);
-    }
-    return or(
-      [spans.allStrings(prefix), spans.allWindows(prefix)].map((lists) =>
-        span(lists, { kind: 'contains', text: start }),
-      ),
-    );
+  switch (modifier) {
+    case 'equal':
+      return span(spans.equalTo(prefix, text));
+    case 'unequal':
+      return outside(spans.allStrings(prefix), [spans.equalTo(prefix, text)]);
+    case 'gt':
+    case 'lt':
+    case 'ge':
+    case 'le':
+      return initialCondition(prefix, modifier, start);
+    case 'contains':
+    case 'ends':
+      return partCondition(prefix, modifier, start, name);
+    default:
+      return span(spans.startsWith(prefix, text));
   }
-  return span(spans.startsWith(prefix, text));
 }
 
-/** What lies in a list outside of a stretch of it: some value is another one. */
-function aroundSpan(list: { from: Key; to: Key }, without: { from: Key; to: Key }): Condition {
-  return or([span({ from: list.from, to: without.from }), span({ from: without.to, to: list.to })]);
+/** What begins with a character after, or before, the first one of a text. */
+function initialCondition(prefix: Key, comparison: 'gt' | 'lt' | 'ge' | 'le', text: string): Condition {
+  const all = spans.allStrings(prefix);
+  const same = spans.startsWith(prefix, String.fromCodePoint(text.codePointAt(0) ?? 0));
+  switch (comparison) {
+    case 'gt':
+      return span({ from: same.to, to: all.to });
+    case 'ge':
+      return span({ from: same.from, to: all.to });
+    case 'lt':
+      return span({ from: all.from, to: same.from });
+    case 'le':
+      return span({ from: all.from, to: same.to });
+  }
 }
 
-/** The same for one key. */
-const aroundKey = (prefix: Key, list: string, value: Key): Condition =>
-  aroundSpan(spans.following(prefix + list), { from: value, to: `${value}\0` });
+function partCondition(prefix: Key, kind: 'contains' | 'ends', text: string, name: string): Condition {
+  if (text.length > limits.containsCharsMax) {
+    throw new FhirError('invalid', `"${name}": parts of at most ${limits.containsCharsMax} characters are looked for.`);
+  }
+  return or([spans.allStrings(prefix), spans.allWindows(prefix)].map((lists) => span(lists, { kind, text })));
+}
+
+/** What lies in a list outside of some stretches of it: some value is another one. */
+function outside(list: KeyRange, without: readonly KeyRange[]): Condition {
+  const gaps: Condition[] = [];
+  let { from } = list;
+  for (const gap of [...without].sort((a, b) => compareKeys(a.from, b.from))) {
+    if (compareKeys(from, gap.from) < 0) gaps.push(span({ from, to: gap.from }));
+    if (compareKeys(from, gap.to) < 0) from = gap.to;
+  }
+  if (compareKeys(from, list.to) < 0) gaps.push(span({ from, to: list.to }));
+  return or(gaps);
+}
+
+interface KeyRange {
+  from: Key;
+  to: Key;
+}
+
+const only = (key: Key): KeyRange => ({ from: key, to: `${key}\0` });
 
 // ---- token ----
 
 function tokenValueCondition(searched: Searched, value: string, context: CompileContext): Condition {
   const { type, parameter, list, modifier, name } = searched;
   const { prefix } = list;
+  const isUnequal = modifier === 'unequal';
   if (modifier === 'text') return { kind: 'term', term: terms.display(prefix, literalValue(value)), prefix: true };
   if (modifier === 'of-type') return ofTypeCondition(prefix, value, name);
   const carries = carriesSystem(context.definitions, type, parameter);
   const [first = '', second, ...more] = splitUnescaped(value, '|').map(literalValue);
   if (second === undefined) {
     const whatever = spans.tokens(prefix, first);
-    if (modifier === 'unequal') return aroundSpan(spans.following(`${prefix}t`), whatever);
+    if (isUnequal) return outside(spans.following(`${prefix}t`), [whatever]);
     return carries === 'never' ? key(keys.token(prefix, first, undefined)) : span(whatever);
   }
   const code = [second, ...more].join('|');
-  if (code === '') return { kind: 'term', term: terms.tokenSystem(prefix, first) };
-  if (modifier === 'unequal') return aroundKey(prefix, 't', keys.token(prefix, code, first));
-  const own = key(keys.token(prefix, code, first));
+  if (code === '') {
+    if (isUnequal) throw new FhirError('invalid', `"${name}": ne takes a code, with or without its system.`);
+    return { kind: 'term', term: terms.tokenSystem(prefix, first) };
+  }
   // An element of type code carries no system in the data; the one that its binding implies is taken as given.
-  return carries === 'always' ? own : or([own, key(keys.token(prefix, code, undefined))]);
+  const found = (carries === 'always' ? [first] : [first, undefined]).map((one) => keys.token(prefix, code, one));
+  return isUnequal ? outside(spans.following(`${prefix}t`), found.map(only)) : or(found.map((one) => key(one)));
 }
 
 const WITH_SYSTEM: ReadonlySet<string> = new Set(['CodeableConcept', 'Coding', 'Identifier', 'Quantity', 'Money']);
@@ -284,7 +326,7 @@ function identifierCondition({ prefix, target }: ParameterList, value: string): 
 function referenceCondition(searched: Searched, value: string, context: CompileContext): Condition {
   const targets = referenceTargets(searched, value, context);
   const { prefix, target, isRemote } = searched.list;
-  if (searched.modifier === 'unequal') return otherReferences(searched, value, context);
+  if (searched.modifier === 'unequal') return otherReferences(searched, targets);
   const found = targets.filter(
     (one) => (target === undefined || one.startsWith(`${target}/`)) && (isRemote !== true || one.includes(':')),
   );
@@ -292,14 +334,14 @@ function referenceCondition(searched: Searched, value: string, context: CompileC
 }
 
 /** Some reference is to something else. */
-function otherReferences({ list }: Searched, value: string, context: CompileContext): Condition {
+function otherReferences({ list }: Searched, targets: readonly string[]): Condition {
   const start = `${referencePrefix(list.prefix)}${list.target === undefined ? '' : `${list.target}/`}`;
-  const without = keys.reference(list.prefix, referenceTarget(value, context) ?? value);
-  const all = spans.following(start);
-  return without.startsWith(start) ? aroundSpan(all, { from: without, to: `${without}\0` }) : span(all);
+  const without = targets.map((target) => keys.reference(list.prefix, target)).filter((one) => one.startsWith(start));
+  return outside(spans.following(start), without.map(only));
 }
 
-function referenceTargets({ parameter, modifier }: Searched, value: string, context: CompileContext): string[] {
+function referenceTargets({ parameter, modifier: asked }: Searched, value: string, context: CompileContext): string[] {
+  const modifier = asked === 'unequal' ? undefined : asked;
   if (modifier !== undefined && !value.includes('/')) return [`${modifier}/${value}`];
   const target = referenceTarget(value, context) ?? value;
   if (modifier !== undefined && !target.startsWith(`${modifier}/`)) return [];
@@ -311,7 +353,7 @@ function referenceTargets({ parameter, modifier }: Searched, value: string, cont
 function uriCondition(prefix: Key, modifier: string | undefined, uri: string): Condition {
   if (modifier === 'below') return or([key(keys.uri(prefix, uri)), span(spans.uriBelow(prefix, uri))]);
   if (modifier === 'begins') return span(spans.following(keys.uri(prefix, uri)));
-  if (modifier === 'unequal') return aroundKey(prefix, 'p', keys.uri(prefix, uri));
+  if (modifier === 'unequal') return outside(spans.following(`${prefix}p`), [only(keys.uri(prefix, uri))]);
   if (modifier === 'above') return or(uriAncestors(uri).map((one) => key(keys.uri(prefix, one))));
   return key(keys.uri(prefix, uri));
 }

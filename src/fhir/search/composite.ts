@@ -189,6 +189,8 @@ function rangePlaces({ low, high }: RangeValue): Places[] {
   const to = typeof high?.value === 'number' ? high.value : Number.POSITIVE_INFINITY;
   if (from === Number.NEGATIVE_INFINITY && to === Number.POSITIVE_INFINITY) return [];
   const quantity = low ?? high ?? {};
+  // A range of one value is that value.
+  if (from === to) return quantityPlaces('Quantity', { ...quantity, value: from });
   const both = encodeNumber(from) + encodeNumber(to);
   const places = unitDigests(quantity).map((tail): Places => ({ kind: 'range', main: both, tail }));
   const unit = canonicalUnit(quantity);

@@ -134,10 +134,20 @@ const tokenCode = (code: string): string => bounded(code.toLowerCase(), CODE_CHA
 
 export const stringStart = (text: string): string => cut(folded(text), limits.stringKeyCharsMax);
 
+/** Stands where a stretch of a text ends before the text does, so that nothing is taken for its end. */
+const MORE = '\x1f';
+
+/** A folded text from a place on, as much of it as one key holds. */
+function stretch(whole: string, at: number): string {
+  const part = cut(whole.slice(at), limits.stringKeyCharsMax);
+  return at + part.length < whole.length ? part + MORE : part;
+}
+
 /** Keys for storing, by kind of parameter. Each returns complete keys for a parameter's prefix. */
 export const keys = {
   present: (prefix: Key): Key => `${prefix}!`,
-  string: (prefix: Key, text: string): Key => `${prefix}s${stringStart(text)}${TAB}${bounded(text, CODE_CHARS_MAX)}`,
+  string: (prefix: Key, text: string): Key =>
+    `${prefix}s${stretch(folded(text), 0)}${TAB}${bounded(text, CODE_CHARS_MAX)}`,
   /**
    * Stretches of a long text's folded form after its start, each overlapping the one before by as much as `:contains` may
    * ask for, so that what is asked for lies within one of them.
@@ -148,7 +158,7 @@ export const keys = {
     const windows: Key[] = [];
     const step = limits.stringKeyCharsMax - limits.containsCharsMax;
     for (let at = step; at + limits.containsCharsMax < whole.length && windows.length < WINDOWS_MAX; at += step) {
-      windows.push(`${prefix}x${whole.slice(at, at + limits.stringKeyCharsMax).toWellFormed()}`);
+      windows.push(`${prefix}x${stretch(whole, at)}`);
     }
     return windows;
   },
