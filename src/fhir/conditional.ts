@@ -8,6 +8,7 @@ import type { EngineContext } from './context.ts';
 import type { Caller } from './interaction.ts';
 import { compileCriteria } from './search/compile.ts';
 import { parseSearch } from './search/parse.ts';
+import { resolveCriteria } from './search/resolve.ts';
 
 /** What a condition matched: no id, or one; and the check that a commit carries so that it still holds then. */
 export interface Match {
@@ -23,7 +24,7 @@ const LOOKED_FOR = 2;
  * FhirError('precondition') for a query without criteria, which would match anything.
  */
 export async function matchOne(type: string, query: string, caller: Caller, context: EngineContext): Promise<Match> {
-  const { ids, check } = await matches(type, conditionOf(type, query, context), caller, context);
+  const { ids, check } = await matches(type, await conditionOf(type, query, caller, context), caller, context);
   if (ids.length > 1) throw severalMatch(type);
   return { id: ids[0], check };
 }
@@ -33,7 +34,12 @@ export const severalMatch = (type: string): FhirError =>
   new FhirError('multiple-matches', `Several ${type} resources match the condition; make it more selective.`);
 
 /** The query of a conditional interaction as a condition; FhirError('precondition') for one without criteria. */
-export function conditionOf(type: string, query: string, context: EngineContext): Condition {
+export async function conditionOf(
+  type: string,
+  query: string,
+  caller: Caller,
+  context: EngineContext,
+): Promise<Condition> {
   const request = parseSearch([type], query, { definitions: context.definitions, lenient: false });
   if (request.criteria.length === 0) {
     throw new FhirError(
@@ -41,7 +47,11 @@ export function conditionOf(type: string, query: string, context: EngineContext)
       `A condition on ${type} needs at least one search parameter; this one would match every ${type}.`,
     );
   }
-  return compileCriteria(type, request.criteria, { ...context, now: context.clock.now() });
+  if (request.asOf !== undefined || request.contained !== 'false') {
+    throw new FhirError('invalid', '_asOf and _contained have no place in a condition.');
+  }
+  const criteria = await resolveCriteria(request.criteria, caller, context);
+  return compileCriteria(type, criteria, { ...context, now: context.clock.now() });
 }
 
 /** Ids that meet a condition, at most `atMost` of them (two tell one from several); and the check that it is still so. */

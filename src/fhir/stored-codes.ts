@@ -1,6 +1,7 @@
 // Code systems and value sets that are stored here, as the terminology rooms ask for them: through the caller's rights,
 // and parsed once a version. https://hl7.org/fhir/R4/terminology-module.html
 import { limits } from '../base/limits.ts';
+import { parseReference } from '../model/references.ts';
 import type { Condition, Store } from '../store/store.ts';
 import { type CodeSource, createCodeSource } from '../terminology/code-source.ts';
 import type { EngineContext } from './context.ts';
@@ -18,6 +19,11 @@ const KEPT_MAX = 50;
 
 export function storedCodes(caller: Caller, context: EngineContext): CodeSource {
   return createCodeSource(async (type, url, version) => {
+    const local = localId(type, url, context);
+    if (local !== undefined) {
+      const row = await context.store.read(type, local, caller.filter);
+      if (row?.body != null) return parsed(type, local, row.version, caller, context);
+    }
     const byUrl: Condition = { kind: 'key', key: keys.uri(parameterPrefix(type, 'url'), url) };
     const byVersion: Condition[] =
       version === undefined
@@ -37,6 +43,12 @@ export function storedCodes(caller: Caller, context: EngineContext): CodeSource 
     const [row] = page.rows;
     return row === undefined ? undefined : parsed(type, row.id, row.version, caller, context);
   });
+}
+
+/** "If the server can treat the reference as a literal URL, it does": the id in `ValueSet/1` or a URL of this server. */
+function localId(type: string, url: string, { baseUrl, definitions }: EngineContext): string | undefined {
+  const reference = parseReference(url, baseUrl, (name) => definitions.isResourceType(name));
+  return reference.kind === 'relative' && reference.type === type ? reference.id : undefined;
 }
 
 async function parsed(

@@ -174,7 +174,7 @@ async function deleteMany(
   if (request.header('if-match') !== undefined) {
     throw new FhirError('invalid', 'If-Match names one version; it cannot go with _count, which deletes several.');
   }
-  const where = conditionOf(type, request.query, context);
+  const where = await conditionOf(type, request.query, caller, context);
   const deleted = await untilSettled(async () => {
     const { ids } = await matches(type, where, caller, context, count);
     if (ids.length === 0) return 0;

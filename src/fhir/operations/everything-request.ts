@@ -7,6 +7,7 @@ import { and, not, or } from '../../store/conditions.ts';
 import type { Condition } from '../../store/store.ts';
 import { conditionOf } from '../conditional.ts';
 import type { EngineContext } from '../context.ts';
+import type { Caller } from '../interaction.ts';
 import { ordParameter } from '../search/ord.ts';
 import { unknownType } from '../search/parse.ts';
 import { queryString } from '../search/query.ts';
@@ -88,6 +89,7 @@ function countIn(input: OperationInput): number {
 export async function everythingFilter(
   type: string,
   { start, end, since }: EverythingRequest,
+  caller: Caller,
   context: EngineContext,
 ): Promise<Condition> {
   const changed: Condition = since === undefined ? { kind: 'all' } : { kind: 'lastUpdated', from: since };
@@ -97,7 +99,7 @@ export async function everythingFilter(
     ...(start === undefined ? [] : [[date, `ge${start}`] as [string, string]]),
     ...(end === undefined ? [] : [[date, `le${end}`] as [string, string]]),
   ];
-  const inRange = await conditionOf(type, queryString(bounds), context);
-  const isDated = await conditionOf(type, `${date}:missing=false`, context);
+  const inRange = await conditionOf(type, queryString(bounds), caller, context);
+  const isDated = await conditionOf(type, `${date}:missing=false`, caller, context);
   return and([changed, or([inRange, not(isDated)])]);
 }

@@ -39,7 +39,7 @@ export async function walkPage(
     for (; at < stretches.length; at++, cursor = undefined) {
       const stretch = stretches[at];
       if (stretch === undefined || !isWalked(stretch.type, scope, asked)) continue;
-      const where = and([stretch.where, await everythingFilter(stretch.type, asked, context)]);
+      const where = and([stretch.where, await everythingFilter(stretch.type, asked, caller, context)]);
       const walked = await walkStretch({ type: stretch.type, where }, { scope, part, cursor, page }, caller, context);
       if (walked !== undefined) return { rows: page.rows, next: { part, at, ...walked } };
       if (page.isOver) return { rows: page.rows, next: { part, at: at + 1 } };

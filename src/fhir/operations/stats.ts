@@ -54,9 +54,9 @@ async function measured(
   caller: Caller,
   context: EngineContext,
 ): Promise<{ series: Series[]; sources: Uint8Array[] }> {
-  const ofSubject = await conditionOf('Observation', queryString(subjectQuery(asked)), context);
+  const ofSubject = await conditionOf('Observation', queryString(subjectQuery(asked)), caller, context);
   const codes = asked.codings.map(tokenOf).join(',');
-  const ofCodes = await conditionOf('Observation', queryString([['combo-code', codes]]), context);
+  const ofCodes = await conditionOf('Observation', queryString([['combo-code', codes]]), caller, context);
   const byCode = new SeriesByCode(asked.codings);
   const sources = new Map<string, Uint8Array>();
   const read = ({ id, body }: LiveRow): [Observation, number | undefined] => {

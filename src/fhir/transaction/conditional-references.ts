@@ -64,7 +64,7 @@ async function resolveReference(
       'invalid',
       `A conditional reference begins with a resource type, and "${type.slice(0, 40)}" is none.`,
     );
-  const where = conditionOf(type, query, context);
+  const where = await conditionOf(type, query, caller, context);
   const pending = pendingWrites(type);
   const untouched: Condition = { kind: 'not', of: { kind: 'ids', ids: pending.map(({ id }) => id) } };
   const stored = await matches(
