@@ -22,7 +22,7 @@ export function storedCodes(caller: Caller, context: EngineContext): CodeSource 
     const local = localId(type, url, context);
     if (local !== undefined) {
       const row = await context.store.read(type, local, caller.filter);
-      if (row?.body != null) return parsed(type, local, row.version, caller, context);
+      if (row !== undefined && row.body !== null) return parsed(type, local, row.version, caller, context);
     }
     const byUrl: Condition = { kind: 'key', key: keys.uri(parameterPrefix(type, 'url'), url) };
     const byVersion: Condition[] =

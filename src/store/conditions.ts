@@ -67,6 +67,25 @@ export function conjuncts(condition: Condition): readonly Condition[] {
   return condition.kind === 'and' ? condition.of : condition.kind === 'all' ? [] : [condition];
 }
 
+/** Whether it, or a join within it, asks for a term. */
+export function asksForTerms(condition: Condition): boolean {
+  switch (condition.kind) {
+    case 'term':
+      return true;
+    case 'and':
+    case 'or':
+      return condition.of.some(asksForTerms);
+    case 'not':
+      return asksForTerms(condition.of);
+    case 'refers':
+      return asksForTerms(condition.to.where);
+    case 'referred':
+      return asksForTerms(condition.by.where);
+    default:
+      return false;
+  }
+}
+
 /** The half-open range of all keys that start with `prefix`. */
 export function prefixSpan(prefix: Key): { from: Key; to: Key } {
   const last = prefix.length - 1;

@@ -41,7 +41,8 @@ export function inSpan(key: Key, span: { from: Key; to: Key; within?: Within }):
 function fits(key: Key, within: Within): boolean {
   if (within.kind === 'slices') return within.of.every((slice) => fitsSlice(key, slice));
   const tab = key.indexOf('\t', 5);
-  return key.slice(5, tab < 0 ? undefined : tab).includes(within.text);
+  const part = key.slice(5, tab < 0 ? undefined : tab);
+  return within.kind === 'ends' ? part.endsWith(within.text) : part.includes(within.text);
 }
 
 function fitsSlice(key: Key, { at, length, atLeast, atMost }: Slice): boolean {

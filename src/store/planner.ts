@@ -128,16 +128,18 @@ function topLevel(alias: Alias): readonly Condition[] | undefined {
 // ---- joins -------------------------------------------------------------------------------------------------------
 
 /**
- * Replaces each top-level join with few matches by what it matches: a chain by an `or` of reference keys, a reverse
- * chain by ids. Left alone when another condition already yields a small set: checking its rows costs less.
+ * Replaces what no list holds by what it matches, where that is little: a chain by an `or` of reference keys, a reverse
+ * chain and an `or` of terms by ids. Left alone when another condition already yields a small set: checking its rows
+ * costs less.
  */
 async function resolveJoins(
   type: string,
   parts: readonly Condition[] | undefined,
   probe: Probe,
 ): Promise<readonly Condition[] | undefined> {
-  if (parts?.some(isJoin) !== true) return parts;
-  const others = sourcesOf(parts.filter((part) => !isJoin(part)));
+  const isResolved = (part: Condition): boolean => isJoin(part) || isScattered(part);
+  if (parts?.some(isResolved) !== true) return parts;
+  const others = sourcesOf(parts.filter((part) => !isResolved(part)));
   const smallest = await smallestOf(type, others, SMALL, probe);
   if (smallest !== undefined && (smallest.estimate ?? 0) < SMALL) return parts;
   const resolved: Condition[] = [];
@@ -150,7 +152,14 @@ function isJoin(condition: Condition): boolean {
   return condition.kind === 'refers' || condition.kind === 'referred';
 }
 
+/** An `or` of conditions that each have a source, while no one source holds them all. */
+function isScattered(condition: Condition): boolean {
+  if (condition.kind !== 'or' || condition.of.length > MERGE_MAX || coverOf(condition) !== undefined) return false;
+  return condition.of.every((branch) => sourcesOf(conjuncts(branch)).length > 0);
+}
+
 async function resolveJoin(type: string, part: Condition, probe: Probe): Promise<Condition> {
+  if (part.kind === 'or') return resolveBranches(type, part, probe);
   if (part.kind === 'refers') {
     const matches = await fewOf(part.to, probe);
     if (matches === undefined) return part;
@@ -165,6 +174,21 @@ async function resolveJoin(type: string, part: Condition, probe: Probe): Promise
     return ids.length > 0 ? { kind: 'ids', ids } : { kind: 'none' };
   }
   return part;
+}
+
+async function resolveBranches(
+  type: string,
+  part: Extract<Condition, { kind: 'or' }>,
+  probe: Probe,
+): Promise<Condition> {
+  if (!isScattered(part)) return part;
+  const ids = new Set<string>();
+  for (const where of part.of) {
+    const matches = await fewOf({ type, where }, probe);
+    if (matches === undefined || ids.size > JOIN_EXAMINE) return part;
+    for (const { id } of matches) ids.add(id);
+  }
+  return ids.size > 0 ? { kind: 'ids', ids: [...ids] } : { kind: 'none' };
 }
 
 async function fewOf(alias: Alias, probe: Probe, prefix?: Key): Promise<Few | undefined> {

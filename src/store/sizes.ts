@@ -1,8 +1,9 @@
 // Sizes of lists, remembered for a while: they only guide the planner, and a long list stays long.
 import type { Probe } from './planner.ts';
-import type { Source } from './store.ts';
 
-const REMEMBERED_MAX = 2_000;
+const LISTS_MAX = 2_000;
+/** Ranges of time name other bounds each time: they are kept apart, so that they do not push out what is asked again. */
+const RANGES_MAX = 200;
 const REMEMBERED_MS = 30_000;
 
 interface Size {
@@ -17,19 +18,21 @@ interface Size {
  * where counting is cheap they are counted each time.
  */
 export function sizesRemembered(from: number): (probe: Probe) => Probe {
-  const sizes = new Map<string, Size>();
+  const lists = new Map<string, Size>();
+  const ranges = new Map<string, Size>();
   return (probe) => ({
     walksKeys: probe.walksKeys,
     count(source, type, cap) {
       const name = `${type} ${JSON.stringify(source)}`;
+      const [sizes, max] = source.kind === 'lastUpdated' ? [ranges, RANGES_MAX] : [lists, LISTS_MAX];
       const known = sizes.get(name);
       const now = performance.now();
       if (known !== undefined && known.until > now && (known.isWhole || known.atLeast >= cap)) {
         return Math.min(known.atLeast, cap);
       }
       const remember = (count: number): number => {
-        if (count >= from && isList(source)) {
-          if (sizes.size >= REMEMBERED_MAX) sizes.clear();
+        if (count >= from && source.kind !== 'ids') {
+          if (sizes.size >= max) sizes.clear();
           sizes.set(name, { atLeast: count, isWhole: count < cap, until: now + REMEMBERED_MS });
         }
         return count;
@@ -39,9 +42,4 @@ export function sizesRemembered(from: number): (probe: Probe) => Probe {
     },
     few: (plan, options) => probe.few(plan, options),
   });
-}
-
-/** A range of time names other bounds each time; it would only push out what is asked again. */
-function isList(source: Source): boolean {
-  return source.kind === 'keys' || source.kind === 'type';
 }

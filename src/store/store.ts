@@ -37,7 +37,7 @@ export type Term = string;
  * A span is half-open: from ≤ key < to. `within` must hold for the same key that lies in the span:
  * `slices`: for each of them, the `length` characters of the key from index `at` on are ≥ `atLeast` and ≤ `atMost` where
  * these are given (keys that are sliced are ASCII throughout; a key that ends before yields what it has there);
- * `contains`: `text` occurs in the part of the key between its fifth character and the first TAB.
+ * `contains`: `text` occurs in the part of the key between its fifth character and the first TAB; `ends`: at its end.
  * `term` is true when the resource has that term, with `prefix` when it has one that begins so.
  */
 export type Condition =
@@ -56,7 +56,7 @@ export type Condition =
   /** A live resource of `by.type`, for which `by.where` holds, has the key `prefix` + my own "Type/id". */
   | { kind: 'referred'; prefix: Key; by: Alias };
 
-export type Within = { kind: 'slices'; of: readonly Slice[] } | { kind: 'contains'; text: string };
+export type Within = { kind: 'slices'; of: readonly Slice[] } | { kind: 'contains' | 'ends'; text: string };
 
 /** A stretch of a key and its bounds, both inclusive and compared by bytes. */
 export interface Slice {
@@ -296,6 +296,8 @@ export interface Reindexed {
 export interface Store {
   /** What it is and where, for people, without secrets: "SQLite ./data/careloom.db". */
   readonly name: string;
+  /** Other processes may write to it at the same time. */
+  readonly isShared: boolean;
 
   /** The current version, a deletion included (body null); undefined when never stored or not visible to the filter. */
   read(type: string, id: string, filter: Filter): Promise<Row | undefined>;

@@ -1,5 +1,15 @@
 // The store contract, second half: conditions, orders, pages, counts, filters.
-import type { Alias, Condition, Filter, SortKey, Store, Write } from '../../src/store/store.ts';
+import type {
+  Alias,
+  Condition,
+  Explanation,
+  Filter,
+  Search,
+  Slice,
+  SortKey,
+  Store,
+  Write,
+} from '../../src/store/store.ts';
 import { NO_ORD } from '../../src/store/store.ts';
 import { everything } from '../support/memory-store.ts';
 import type { OpenStore, Test } from './made-up.ts';
@@ -45,6 +55,53 @@ async function people(store: Store): Promise<void> {
   await commit(store, deletion('Beta', 'gone'));
 }
 
+const ending = (text: string): Condition => ({
+  kind: 'span',
+  from: 'a.str',
+  to: 'a.sts',
+  within: { kind: 'ends', text },
+});
+const sliced = (...of: Slice[]): Condition => ({
+  kind: 'span',
+  from: 'a.rng',
+  to: 'a.rnh',
+  within: { kind: 'slices', of },
+});
+
+/** On the keys 0010002, 0010009, 0020001 and 0010005 after "a.rng"; a5 has two. */
+const slices: [title: string, where: Condition, ids: string][] = [
+  ['a slice, at least', sliced({ at: 9, length: 3, atLeast: '005' }), 'a4 a5'],
+  ['a slice, both bounds', sliced({ at: 9, length: 3, atLeast: '002', atMost: '005' }), 'a1 a5'],
+  ['a slice, bounds that are equal', sliced({ at: 9, length: 3, atLeast: '009', atMost: '009' }), 'a4'],
+  ['a slice, no bound', sliced({ at: 9, length: 3 }), 'a1 a4 a5'],
+  ['a slice, bounds the wrong way round', sliced({ at: 9, length: 3, atLeast: '006', atMost: '005' }), ''],
+  ['a slice within the span', sliced({ at: 7, length: 2, atLeast: '20' }), 'a5'],
+  [
+    'several slices of one key',
+    sliced({ at: 5, length: 4, atMost: '0010' }, { at: 9, length: 3, atLeast: '003', atMost: '008' }),
+    'a5',
+  ],
+  [
+    'several slices that no single key fits',
+    sliced({ at: 5, length: 4, atLeast: '0020' }, { at: 9, length: 3, atLeast: '005' }),
+    '',
+  ],
+  [
+    'three slices',
+    sliced(
+      { at: 5, length: 2, atMost: '00' },
+      { at: 7, length: 2, atLeast: '10' },
+      { at: 11, length: 1, atLeast: '9' },
+    ),
+    'a4',
+  ],
+  ['a slice beyond the end, at most', sliced({ at: 12, length: 5, atMost: '0' }), 'a1 a4 a5'],
+  ['a slice beyond the end, at least', sliced({ at: 12, length: 5, atLeast: '0' }), ''],
+  ['a slice across the end', sliced({ at: 10, length: 9, atLeast: '05', atMost: '09' }), 'a4 a5'],
+  ['a slice when checked', and(key('a.tok1'), sliced({ at: 9, length: 3, atLeast: '002', atMost: '005' })), 'a1'],
+  ['not a slice', not(sliced({ at: 9, length: 3, atLeast: '009' })), 'a1 a2 a3 a5 a6'],
+];
+
 const conditions: Case = async (t, store) => {
   await people(store);
   const expected: [title: string, where: Condition, ids: string][] = [
@@ -63,11 +120,18 @@ const conditions: Case = async (t, store) => {
       } as Condition,
       'a1 a5',
     ],
+    ...slices,
     [
       'span, contains before the TAB',
       { ...span('a.str', 'a.sts'), within: { kind: 'contains', text: 'anna' } } as Condition,
       'a1 a4',
     ],
+    ['span, ends before the TAB', ending('anna'), 'a1 a4'],
+    ['span, ends in the whole', ending('susanna'), 'a4'],
+    ['span, ends in more than the whole', ending('xsusanna'), ''],
+    ['span, ends in what is in its middle', ending('sann'), ''],
+    ['span, ends in what stands before the TAB', ending('bert'), 'a2'],
+    ['span, ends when checked', and(key('a.tok1'), ending('anna')), 'a1'],
     ['ids', { kind: 'ids', ids: ['a3', 'a1', 'b1', 'a3', 'none'] }, 'a1 a3'],
     ['no ids', { kind: 'ids', ids: [] }, ''],
     ['and', and(key('a.tok1'), key('a.tok2')), 'a2'],
@@ -427,6 +491,52 @@ const budget: Case = async (t, store) => {
   );
 };
 
+const explanations: Case = async (t, store) => {
+  await crowd(store);
+  const explained = async (where: Condition, options: Partial<Search> = {}): Promise<Explanation> => {
+    const asked = search(where, options);
+    const page = await store.search({ ...asked, explain: true }, everything);
+    const { explanation, ...rest } = page;
+    t.same(rest, await store.search(asked, everything), 'the page is the same');
+    if (explanation === undefined) throw new Error('a search that was to be explained was not');
+    t.ok(explanation.examined >= page.rows.length && explanation.examined <= 61, `${explanation.examined} examined`);
+    t.ok(explanation.ms >= 0 && explanation.ms < BUDGET);
+    t.ok(explanation.counts.every(({ source, count }) => source.kind !== undefined && count >= 0));
+    return explanation;
+  };
+  t.match(await explained(all), { plan: 'walk', source: { kind: 'type' }, residual: all, counts: [] });
+  const nothing = await explained({ kind: 'none' });
+  t.same({ ...nothing, ms: 0 }, { plan: 'none', residual: { kind: 'none' }, counts: [], examined: 0, ms: 0 });
+  t.match(await explained(key('a.tok1')), { plan: 'walk', source: { kind: 'keys', of: [{ key: 'a.tok1' }] } });
+  const both = await explained(and(key('a.tok1'), key('a.tok2')));
+  t.match(both, { plan: 'walk', source: { kind: 'keys', of: [{ key: 'a.tok2' }] }, residual: key('a.tok1') });
+  t.same(
+    both.counts.map(({ source }) => source),
+    ['a.tok1', 'a.tok2'].map((value) => ({ kind: 'keys', of: [{ key: value }] })),
+    'what the planner had counted',
+  );
+  t.match(await explained(span('a.str2', 'a.str5')), { plan: 'sort', source: { kind: 'keys' }, residual: all });
+  t.match(await explained({ kind: 'ids', ids: ['r01', 'r02'] }), {
+    plan: 'sort',
+    source: { kind: 'ids' },
+    examined: 2,
+  });
+  t.match(await explained({ kind: 'term', term: 'none' }), { source: { kind: 'term', term: 'none' }, examined: 0 });
+  const byTime: SortKey = { by: 'lastUpdated', descending: true };
+  t.match(await explained(all, { order: [byTime], limit: 3 }), { plan: 'walk', source: { kind: 'lastUpdated' } });
+  const joined = await explained(not(referred({ type: 'Beta', where: key('a.tok1') })), { limit: 5 });
+  t.match(joined, { plan: 'walk', residual: { kind: 'not', of: { kind: 'referred' } } });
+  const few = await explained(not(key('a.tok1')), {
+    limit: 2,
+    order: [{ by: 'keys', prefix: 'a.str', descending: true }],
+  });
+  t.match(few, { residual: not(key('a.tok1')) });
+  const filter: Filter = { of: () => key('a.tok2') };
+  const narrowed = await store.search({ ...search(all), explain: true }, filter);
+  t.match(narrowed.explanation, { source: { kind: 'keys', of: [{ key: 'a.tok2' }] } }, 'with the filter in it');
+  t.equal((await store.search(search(all), everything)).explanation, undefined, 'unasked, none');
+};
+
 const cases: Record<string, Case> = {
   'every kind of condition finds what it says': conditions,
   'lastUpdated ranges are half-open': lastUpdatedRanges,
@@ -440,6 +550,7 @@ const cases: Record<string, Case> = {
   'counts stop at the cap': counts,
   'a filter hides rows from every alias and every method': filters,
   'a search has a budget': budget,
+  'a search says how it found its page': explanations,
 };
 
 export async function storeSearches(t: Test, open: OpenStore): Promise<void> {

@@ -126,6 +126,91 @@ const checks: Case = async (t, { store }) => {
   t.same(await failure(store, { writes: [write('Beta', 'x')], checks: [ranged] }), { kind: 'check', at: 0 });
 };
 
+const dryRuns: Case = async (t, { store }) => {
+  const [first] = await commit(
+    store,
+    write('Alpha', 'a', { keys: ['a.tok1'], terms: ['one'], text: 'one', ord: DAY }),
+    write('Alpha', 'b', { keys: ['a.tok1'] }),
+  );
+  await commit(store, deletion('Alpha', 'b'));
+  const state = async (): Promise<unknown> => ({
+    a: await store.read('Alpha', 'a', everything),
+    versions: await store.history({ limit: 100, budgetMs: BUDGET }, everything),
+    changes: await store.outbox.after('', 100),
+    found: await foundIds(store, search(key('a.tok1'))),
+    fresh: await foundIds(store, search(key('a.tok9'))),
+    terms: await foundIds(store, search({ kind: 'term', term: 'one' })),
+    freshTerms: await foundIds(store, search({ kind: 'term', term: 'nine' })),
+    stats: [...(await store.stats())],
+  });
+  const before = await state();
+  const writes = [
+    write('Alpha', 'a', { keys: ['a.tok9'], terms: ['nine'], expect: 1 }),
+    write('Alpha', 'b', { keys: ['a.tok9'], expect: 'absent' }),
+    write('Alpha', 'new', { keys: ['a.tok9'], terms: ['nine'], expect: 'absent' }),
+    write('Alpha', 'new', { keys: ['a.tok9'] }),
+    deletion('Alpha', 'a'),
+    deletion('Alpha', 'none'),
+  ];
+  const check = { type: 'Alpha', where: key('a.tok1'), filter: everything, ids: ['a'], atMost: 2 };
+  const answer = await store.commit({ writes, checks: [check], dryRun: true });
+  t.match(answer, [
+    { version: 2, created: false },
+    { version: 3, created: true },
+    { version: 1, created: true },
+    { version: 2, created: false },
+    { version: 3, created: false },
+    { version: 0, created: false },
+  ]);
+  t.ok((answer[0]?.lastUpdated ?? 0) > (first?.lastUpdated ?? 0), 'with the instant that it would have had');
+  t.same(await state(), before, 'and leaves the store as it was');
+  const refusal = { writes: [...writes, write('Alpha', 'a', { expect: 1 })], dryRun: true } as const;
+  t.same(await failure(store, refusal), { kind: 'version', at: 6 }, 'it sees its own writes');
+  const unfit = { ...check, ids: [] };
+  t.same(await failure(store, { writes, checks: [check, unfit], dryRun: true }), { kind: 'check', at: 1 });
+  t.same(await store.commit({ writes: [], dryRun: true }), []);
+  t.same(await state(), before);
+  t.same(await collected(store.verify({})), []);
+  t.match(
+    await store.commit({ writes, checks: [check] }),
+    answer.map(({ version, created }) => ({ version, created })),
+    'what it foretold',
+  );
+};
+
+const dryRunsAmongOthers: Case = async (t, { store }) => {
+  await commit(store, write('Alpha', 'a', { keys: ['a.tok1'] }));
+  const answers = await Promise.all(
+    Array.from({ length: 60 }, (_, at) => {
+      const name = `${at % 3 === 0 ? 'dry' : 'real'}${at}`;
+      const writes = [
+        write('Alpha', name, { keys: ['a.tok1'], terms: [name] }),
+        write('Beta', 'b'),
+        write('Gamma', 'same'),
+      ];
+      return store.commit(at % 3 === 0 ? { writes, dryRun: true } : { writes });
+    }),
+  );
+  t.ok(answers.every(([written]) => written?.version === 1 && written.created));
+  const found = await foundIds(store, search(key('a.tok1')));
+  t.same(
+    found.sort(),
+    ['a', ...Array.from({ length: 60 }, (_, at) => `real${at}`).filter((_, at) => at % 3 > 0)].sort(),
+  );
+  t.same(await foundIds(store, search({ kind: 'term', term: 'dry', prefix: true })), []);
+  t.equal((await foundIds(store, search({ kind: 'term', term: 'real', prefix: true }))).length, 40);
+  t.equal((await store.read('Beta', 'b', everything))?.version, 40, 'only those that were meant count');
+  t.equal((await store.outbox.after('', 1_000)).length, 121);
+  const versions = answers
+    .flatMap(([, beta], at) => (at % 3 === 0 ? [] : [beta?.version]))
+    .sort((a = 0, b = 0) => a - b);
+  t.same(
+    versions,
+    Array.from({ length: 40 }, (_, at) => at + 1),
+  );
+  t.same(await collected(store.verify({})), []);
+};
+
 const races: Case = async (t, { store }) => {
   const check = { type: 'Alpha', where: key('a.tok1'), filter: everything, ids: [], atMost: 2 };
   const creates = Array.from({ length: 32 }, (_, at) =>
@@ -196,76 +281,6 @@ const bigBodies: Case = async (t, { store }) => {
   t.equal(bodyOf(page.rows[0])?.text, text);
   const bare = await store.search(search(key('a.tok1'), { bodyless: true }), everything);
   t.equal(bare.rows[0]?.body?.length, 0);
-};
-
-const history: Case = async (t, { store }) => {
-  const instants: number[] = [];
-  const steps = [
-    write('Alpha', 'a'),
-    write('Beta', 'b'),
-    write('Alpha', 'a'),
-    deletion('Alpha', 'a'),
-    write('Alpha', 'c'),
-    write('Alpha', 'a'),
-    write('Beta', 'b'),
-  ];
-  for (const step of steps) instants.push((await commit(store, step))[0]?.lastUpdated ?? 0);
-  const of = async (asked: object): Promise<string[]> => {
-    const page = await store.history({ limit: 100, budgetMs: BUDGET, ...asked }, everything);
-    return page.rows.map((row) => `${row.type}/${row.id}/${row.version}${row.body === null ? ' deleted' : ''}`);
-  };
-  const alphas = ['Alpha/a/4', 'Alpha/c/1', 'Alpha/a/3 deleted', 'Alpha/a/2', 'Alpha/a/1'];
-  t.same(await of({ type: 'Alpha' }), alphas);
-  t.same(await of({ type: 'Alpha', id: 'a' }), ['Alpha/a/4', 'Alpha/a/3 deleted', 'Alpha/a/2', 'Alpha/a/1']);
-  t.same(await of({}), [
-    'Beta/b/2',
-    'Alpha/a/4',
-    'Alpha/c/1',
-    'Alpha/a/3 deleted',
-    'Alpha/a/2',
-    'Beta/b/1',
-    'Alpha/a/1',
-  ]);
-  t.same(await of({ type: 'Alpha', id: 'none' }), []);
-  t.same(await of({ since: instants[4] }), ['Beta/b/2', 'Alpha/a/4', 'Alpha/c/1'], 'since includes its instant');
-  t.same(await of({ until: instants[1] }), ['Beta/b/1', 'Alpha/a/1'], 'until includes its instant');
-  t.same(await of({ since: instants[1], until: instants[2] }), ['Alpha/a/2', 'Beta/b/1']);
-  for (const asked of [{ type: 'Alpha' }, {}, { type: 'Alpha', id: 'a' }]) {
-    const whole = await of(asked);
-    const pieces: string[] = [];
-    let after: string | undefined;
-    do {
-      const page = await store.history(
-        { limit: 2, budgetMs: BUDGET, ...asked, ...(after === undefined ? {} : { after }) },
-        everything,
-      );
-      pieces.push(
-        ...page.rows.map((row) => `${row.type}/${row.id}/${row.version}${row.body === null ? ' deleted' : ''}`),
-      );
-      after = page.next;
-    } while (after !== undefined);
-    t.same(pieces, whole, 'pages give the whole');
-  }
-  await refused(t, store.history({ limit: 2, budgetMs: BUDGET, after: 'garbage' }, everything), 'cursor');
-};
-
-const hiddenHistory: Case = async (t, { store }) => {
-  await commit(store, write('Alpha', 'a', { keys: ['a.tok1'] }));
-  await commit(store, write('Alpha', 'a', { keys: ['a.tok2'] }));
-  await commit(store, write('Alpha', 'b', { keys: ['a.tok2'] }));
-  await commit(store, deletion('Alpha', 'b'));
-  const only = (value: string) => ({ of: () => key(value) });
-  const seen = async (value: string): Promise<string[]> =>
-    (await store.history({ type: 'Alpha', limit: 10, budgetMs: BUDGET }, only(value))).rows.map(
-      (row) => `${row.id}/${row.version}`,
-    );
-  t.same(await seen('a.tok1'), [], 'an old version shows only while the current one does');
-  t.same(await seen('a.tok2'), ['b/2', 'b/1', 'a/2'], 'a deletion keeps the visibility of what was deleted');
-  t.equal(await store.readVersion('Alpha', 'a', 1, only('a.tok1')), undefined);
-  t.equal(await store.readVersion('Alpha', 'a', 1, only('a.tok2')), undefined);
-  t.equal((await store.readVersion('Alpha', 'a', 2, only('a.tok2')))?.version, 2);
-  t.equal((await store.read('Alpha', 'b', only('a.tok2')))?.body, null);
-  t.equal(await store.read('Alpha', 'b', only('a.tok1')), undefined);
 };
 
 const records: Case = async (t, { store }, clock) => {
@@ -431,12 +446,12 @@ const cases: Record<string, Case> = {
   'a write happens only to what it expects': expectations,
   'a commit that fails leaves nothing': atomicity,
   'a check is made again within the commit': checks,
+  'a dry run decides everything and changes nothing': dryRuns,
+  'dry runs among commits made together': dryRunsAmongOthers,
   'of those who race one wins': races,
   'reads see a commit as soon as it resolves': readYourWrites,
   'many are read in the order asked': many,
   'a body of 5 MB comes back as it was': bigBodies,
-  'history is newest first, with deletions, in pages': history,
-  'history shows what the filter lets through': hiddenHistory,
   'records are compared and set, expire and are swept': records,
   'the outbox holds each change in order until forgotten': outbox,
   'scan, stats and reindex': upkeep,

@@ -1,12 +1,15 @@
 // The cases of test/cases/search/*.json: given these resources, this request finds these. Each file's resources are
-// loaded once, and each search is asked as GET and as POST _search. https://hl7.org/fhir/R4/search.html
+// loaded once into each store, and each search goes over a real socket, as GET and as POST _search.
+// https://hl7.org/fhir/R4/search.html
 import { readdirSync, readFileSync } from 'node:fs';
+import { Agent, type RequestOptions, request } from 'node:http';
 import t from 'tap';
+import { createApp } from '../../src/app.ts';
 import type { Clock } from '../../src/base/clock.ts';
-import { engineOn, nextLink, type Reply, type TestEngine } from '../support/engine.ts';
-import { onBothStores } from '../support/stores.ts';
-
-type Test = typeof t;
+import { readConfig } from '../../src/config.ts';
+import type { Store } from '../../src/store/store.ts';
+import { baseUrl, nextLink, type Reply } from '../support/engine.ts';
+import { onBothStores, type Test } from '../support/stores.ts';
 
 /** One file. Resources are written at their `meta.lastUpdated` where they have one, so they stand in order of it. */
 interface CaseFile {
@@ -15,8 +18,10 @@ interface CaseFile {
   timeZone?: string;
   /** Time of the searches; that of the last write when absent. */
   now?: string;
+  /** Counting stops here instead of at the server's own limit. */
+  countMax?: number;
   resources: { resourceType: string; id: string; meta?: { lastUpdated?: string } }[];
-  /** Sentence → URL → what it finds; a list is short for `ids`. */
+  /** Sentence → URL → what it finds; a list is short for `ids`. Characters that no URL has are escaped on the way. */
   groups: Record<string, Record<string, readonly string[] | Expected>>;
 }
 
@@ -31,11 +36,15 @@ interface Expected {
   ordered?: readonly string[];
   /** "Type/id" of what is included, in any order. */
   included?: readonly string[];
+  /** "Type/id" of a match or an included resource → all of it but meta.versionId and meta.lastUpdated. */
+  content?: Record<string, object>;
+  /** The whole body, in the same way: of a read or vread, which are asked by GET alone. */
+  body?: object;
   /** null: there is none. */
   total?: number | null;
   /** Whether there is a next page. */
   next?: boolean;
-  /** The whole self link. */
+  /** Regular expression for the self link. */
   self?: string;
   /** Regular expression for the diagnostics of the outcome, which is the body or an entry. */
   diagnostics?: string;
@@ -58,16 +67,18 @@ await onBothStores(t, async (t, adapter) => {
       const clock = setClock();
       const { store, close } = await adapter.open(clock);
       t.teardown(close);
-      const tested = await engineOn(store, { clock, timeZone: file.timeZone ?? 'UTC' });
-      await load(file, tested, clock);
+      const ask = await served(t, store, clock, file);
+      await load(file, ask, clock);
       for (const [sentence, cases] of Object.entries(file.groups)) {
         await t.test(sentence, async (t) => {
-          for (const [url, expected] of Object.entries(cases)) await check(t as Test, tested, url, expected);
+          for (const [url, expected] of Object.entries(cases)) await check(t, ask, url, expected);
         });
       }
     });
   }
 });
+
+// ---- the server ----
 
 interface SetClock extends Clock {
   set(ms: number): void;
@@ -82,24 +93,80 @@ function setClock(): SetClock {
   return { now: () => now, newId: () => `made-${++ids}`, set };
 }
 
-async function load({ resources, now }: CaseFile, { ask }: TestEngine, clock: SetClock): Promise<void> {
+type Ask = (method: string, url: string, body?: string, headers?: Record<string, string>) => Promise<Reply>;
+
+/** The whole server on a store and a port of its own; how to ask it. */
+async function served(t: Test, store: Store, clock: Clock, { timeZone = 'UTC', countMax }: CaseFile): Promise<Ask> {
+  const config = readConfig({ CARELOOM_LOG_LEVEL: 'silent', CARELOOM_TIME_ZONE: timeZone, CARELOOM_BASE_URL: baseUrl });
+  const app = await createApp(config, { store: countMax === undefined ? store : countingTo(countMax, store), clock });
+  const server = app.server();
+  const { port } = new URL(await server.listen({ host: '127.0.0.1', port: 0 }));
+  const agent = new Agent({ keepAlive: true });
+  t.teardown(async () => {
+    agent.destroy();
+    await server.close(100);
+  });
+  return (method, url, body, headers = {}) => exchange({ method, port, path: `/fhir/${url}`, headers, agent }, body);
+}
+
+function countingTo(max: number, store: Store): Store {
+  const count: Store['count'] = (alias, options, filter) =>
+    store.count(alias, { ...options, cap: Math.min(max, options.cap) }, filter);
+  return new Proxy(store, {
+    get(target, name) {
+      const value: unknown = name === 'count' ? count : Reflect.get(target, name, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}
+
+function exchange(options: RequestOptions, body: string | undefined): Promise<Reply> {
+  return new Promise((resolve, reject) => {
+    const sent = request({ ...options, host: '127.0.0.1' }, (response) => {
+      const chunks: Buffer[] = [];
+      response.on('data', (chunk: Buffer) => chunks.push(chunk));
+      response.on('error', reject);
+      response.on('end', () => {
+        const text = Buffer.concat(chunks).toString('utf8');
+        const headers = response.headers as Record<string, string>;
+        resolve({ status: response.statusCode ?? 0, headers, text, json: text === '' ? undefined : JSON.parse(text) });
+      });
+    });
+    sent.on('error', reject);
+    sent.end(body);
+  });
+}
+
+async function load({ resources, now }: CaseFile, ask: Ask, clock: SetClock): Promise<void> {
   for (const resource of resources) {
     if (resource.meta?.lastUpdated !== undefined) clock.set(Date.parse(resource.meta.lastUpdated));
-    const reply = await ask('PUT', `${resource.resourceType}/${resource.id}`, resource);
-    if (reply.status !== 201) throw new Error(`${resource.resourceType}/${resource.id}: ${reply.text}`);
+    const headers = { 'Content-Type': 'application/fhir+json' };
+    const name = `${resource.resourceType}/${resource.id}`;
+    const reply = await ask('PUT', name, JSON.stringify(resource), headers);
+    if (reply.status !== 201) throw new Error(`${name}: ${reply.text}`);
   }
   if (now !== undefined) clock.set(Date.parse(now));
 }
 
-async function check(t: Test, tested: TestEngine, url: string, given: readonly string[] | Expected): Promise<void> {
+// ---- a case ----
+
+/** Cases are written to be read: spaces, quotes and letters beyond ASCII are escaped here. */
+function sendable(text: string): string {
+  return text.replace(/[^\x21-\x7e]|["<>\\^`{}]/gu, encodeURIComponent);
+}
+
+async function check(t: Test, ask: Ask, url: string, given: readonly string[] | Expected): Promise<void> {
   const expected: Expected = 'length' in given ? { ids: given } : given;
-  const headers = expected.prefer === undefined ? {} : { Prefer: expected.prefer };
-  compare(t, await tested.ask('GET', url, undefined, headers), expected, `GET ${url.slice(0, 200)}`);
-  const [path = '', form = ''] = url.split('?');
+  const headers: Record<string, string> = expected.prefer === undefined ? {} : { Prefer: expected.prefer };
+  compare(t, await ask('GET', sendable(url), undefined, headers), expected, `GET ${url.slice(0, 200)}`);
   // On a path that leads nowhere, _search does not either, but as the id of a resource to post to.
-  if (expected.status === 404) return;
+  if (expected.status === 404 || expected.body !== undefined) return;
+  const [path = '', ...rest] = url.split('?');
+  const form = rest.join('?');
   const posted = `${path === '' ? '' : `${path}/`}_search`;
-  compare(t, await tested.ask('POST', posted, form, headers), expected, `POST ${posted} ${form.slice(0, 200)}`);
+  const formHeaders = { ...headers, 'Content-Type': 'application/x-www-form-urlencoded' };
+  const reply = await ask('POST', posted, sendable(form), formHeaders);
+  compare(t, reply, expected, `POST ${posted} ${form.slice(0, 200)}`);
 }
 
 function compare(t: Test, reply: Reply, expected: Expected, title: string): void {
@@ -113,6 +180,8 @@ function compare(t: Test, reply: Reply, expected: Expected, title: string): void
   if (expected.refs !== undefined) found.refs = refs(reply, 'match').sort();
   if (expected.ordered !== undefined) found.ordered = refs(reply, 'match').map(idOf);
   if (expected.included !== undefined) found.included = refs(reply, 'include').sort();
+  if (expected.content !== undefined) found.content = contents(reply, Object.keys(expected.content));
+  if (expected.body !== undefined) found.body = unstamped(reply.json);
   if (expected.total !== undefined) found.total = reply.json.total ?? null;
   if (expected.next !== undefined) found.next = nextLink(reply) !== undefined;
   const { self, diagnostics, prefer, ...wanted } = expected;
@@ -146,10 +215,25 @@ function idOf(ref: string): string {
   return ref.slice(ref.indexOf('/') + 1);
 }
 
+function refOf({ resource }: Entry): string {
+  return `${resource.resourceType}/${resource.id}`;
+}
+
 function refs(reply: Reply, mode: 'match' | 'include'): string[] {
   return entries(reply)
     .filter(({ search }) => search.mode === mode)
-    .map(({ resource }) => `${resource.resourceType}/${resource.id}`);
+    .map(refOf);
+}
+
+function contents(reply: Reply, wanted: readonly string[]): Record<string, object> {
+  const found = entries(reply).filter((entry) => wanted.includes(refOf(entry)));
+  return Object.fromEntries(found.map((entry) => [refOf(entry), unstamped(entry.resource)]));
+}
+
+function unstamped(resource: object): object {
+  const { meta, ...others } = resource as { meta?: Record<string, unknown> };
+  const { versionId, lastUpdated, ...kept } = meta ?? {};
+  return Object.keys(kept).length === 0 ? others : { ...others, meta: kept };
 }
 
 function issuesIn(reply: Reply): IssueJson[] {

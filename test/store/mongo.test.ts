@@ -11,6 +11,7 @@ import {
   bodyOf,
   commit,
   DAY,
+  deletion,
   failure,
   foundIds,
   key,
@@ -32,6 +33,7 @@ if (mongod.skip === undefined) {
   await storeContract(t, 'MongoDB', open);
   await t.test('MongoDB: several processes', (inner) => several(inner as Test, mongod.url));
   await t.test('MongoDB: plans', (inner) => plans(inner as Test, mongod.url));
+  await t.test('MongoDB: an older layout', (inner) => olderLayout(inner as Test, mongod.url));
   await t.test('MongoDB: outages', (inner) => outages(inner as Test));
   await mongod.stop();
 } else {
@@ -59,7 +61,7 @@ function opener(freshUrl: () => string): OpenStore {
           client
             .db()
             .collection('setting')
-            .updateOne({ n: 1 }, { $set: { n: 99 } }),
+            .updateOne({ _id: 'schema' as never }, { $set: { n: 99 } }),
         ),
     };
   };
@@ -205,7 +207,11 @@ async function plans(test: Test, freshUrl: () => string): Promise<void> {
   const url = freshUrl();
   const store = await opened(test, url);
   const writes = Array.from({ length: 600 }, (_, at) =>
-    write('Alpha', `r${at}`, { keys: [`a.tok${at % 3}`, `a.pat${at % 20}`, `a.key${at}`], ord: at * DAY }),
+    write('Alpha', `r${at}`, {
+      keys: [`a.tok${at % 3}`, `a.pat${at % 20}`, `a.key${at}`],
+      ord: at * DAY,
+      ...(at === 7 ? { terms: ['w.rare', 'w.word'] } : {}),
+    }),
   );
   await store.commit({ writes });
   /** What the server says it did for the queries of `work`. */
@@ -256,6 +262,53 @@ async function plans(test: Test, freshUrl: () => string): Promise<void> {
     inner.match(entries[0], { planSummary: 'IXSCAN { t: 1, lu: 1, tie: 1 }' });
     inner.notOk(entries[0]?.hasSortStage);
   });
+  await test.test('slices are checked within the span', async (inner) => {
+    const within = { kind: 'slices', of: [{ at: 6, length: 1, atLeast: '3', atMost: '4' }] } as const;
+    const sliced = { kind: 'span', from: 'a.key2', to: 'a.key3', within } as const;
+    const entries = await profiled(async () => {
+      inner.equal((await foundIds(store, search(sliced))).length, 22);
+    });
+    const last = entries.at(-1);
+    inner.match(last, { planSummary: 'IXSCAN { idx: 1, ord: 1, tie: 1 }' });
+    inner.equal(Number(last?.docsExamined), 111, 'what lies in the span, nothing else');
+  });
+  await test.test('terms have an index of their own, in which only rows with terms are', async (inner) => {
+    const found = { kind: 'term', term: 'w.rare' } as const;
+    const entries = await profiled(async () => {
+      inner.same(await foundIds(store, search(found)), ['r7']);
+    });
+    const last = entries.at(-1);
+    inner.match(last, { planSummary: 'IXSCAN { terms: 1 }' });
+    inner.equal(Number(last?.docsExamined), 1);
+    await behind(url, async (client) => {
+      const { keysPerIndex } = await client.db().command({ validate: 'resource' });
+      inner.equal(keysPerIndex.terms_1, 2);
+    });
+  });
+  await test.test('a page in the order of keys costs no more than a few pages', async (inner) => {
+    for (const descending of [false, true]) {
+      const order = [{ by: 'keys', prefix: 'a.key', descending }] as const;
+      for (const where of [all, key('a.tok1')]) {
+        const page = await store.search(search(where, { order, limit: 10, explain: true }), everything);
+        inner.equal(page.explanation?.plan, 'walk');
+        inner.ok((page.explanation?.examined ?? 600) <= 170, `${page.explanation?.examined} looked at`);
+        const after = page.next ?? '';
+        const second = await store.search(search(where, { order, limit: 10, after, explain: true }), everything);
+        inner.ok((second.explanation?.examined ?? 600) <= 170, 'the page starts where the last one ended');
+      }
+    }
+  });
+  await test.test('a range of time is counted on the index alone, and remembered', async (inner) => {
+    const since = { kind: 'lastUpdated', from: 1 } as const;
+    const scans = async (): Promise<unknown[]> => {
+      const entries = await profiled(() => store.search(search(since, { limit: 10 }), everything));
+      return entries
+        .filter(({ planSummary }) => planSummary === 'IXSCAN { t: 1, lu: 1, tie: 1 }')
+        .map(({ docsExamined }) => docsExamined);
+    };
+    inner.same(await scans(), [0, 600], 'counted, then collected');
+    inner.same(await scans(), [600]);
+  });
   await test.test('reads of one turn share a find', async (inner) => {
     const entries = await profiled(async () => {
       const rows = await Promise.all(Array.from({ length: 16 }, (_, at) => store.read('Alpha', `r${at}`, everything)));
@@ -287,6 +340,46 @@ async function plans(test: Test, freshUrl: () => string): Promise<void> {
     ]) {
       inner.equal(await kindOf(store.search(search(all, { after }), everything)), 'cursor');
     }
+  });
+}
+
+// ---- layouts -----------------------------------------------------------------------------------------------------
+
+/** Makes the database what the first layout was: no terms, and past versions that do not say until when they held. */
+async function olderLayout(test: Test, freshUrl: () => string): Promise<void> {
+  const url = freshUrl();
+  const first = await openMongoStore({ url, clock: systemClock });
+  for (const turn of [1, 2, 3])
+    await commit(first, write('Alpha', 'a', { text: `${turn}` }), write('Beta', `b${turn}`));
+  await commit(first, deletion('Alpha', 'a'));
+  const at = (await first.readVersion('Alpha', 'a', 2, everything))?.lastUpdated ?? 0;
+  await first.close();
+  await behind(url, async (client) => {
+    const [resource, history] = [client.db().collection('resource'), client.db().collection('history')];
+    await resource.dropIndex('terms_1');
+    await history.dropIndex('t_1_lu_1_tie_1_until_1');
+    await history.createIndex({ t: 1, lu: 1, tie: 1 });
+    await history.updateMany({}, { $unset: { until: '' } });
+    await client
+      .db()
+      .collection('setting')
+      .updateOne({ _id: 'schema' as never }, { $set: { n: 1 } });
+  });
+  const [store] = await Promise.all([1, 2, 3].map(() => opened(test, url)));
+  if (store === undefined) return;
+  await test.test('is brought up to date, by several processes at once', async (inner) => {
+    inner.same(await Array.fromAsync(store.verify({})), []);
+    const asked = { type: 'Alpha', current: { from: at, to: at + 1 }, limit: 10, budgetMs: BUDGET };
+    inner.same(
+      (await store.history(asked, everything)).rows.map((row) => row.version),
+      [2],
+    );
+    await commit(store, write('Alpha', 'c', { terms: ['w.word'] }));
+    inner.same(await foundIds(store, search({ kind: 'term', term: 'w.word' })), ['c']);
+    await behind(url, async (client) => {
+      const names = (await client.db().collection('history').indexes()).map(({ name }) => name);
+      inner.same(names, ['_id_', 't_1_lu_1_tie_1_until_1']);
+    });
   });
 }
 

@@ -123,6 +123,47 @@ t.test('a join with few matches becomes keys or ids', async (test) => {
   });
 });
 
+t.test('a term is a set without order', async (test) => {
+  const one: Condition = { kind: 'term', term: 'w.one' };
+  const start: Condition = { kind: 'term', term: 'w.o', prefix: true };
+  test.match(await planned(one, { term: 30 }), { kind: 'sort', source: one, residual: { kind: 'all' } });
+  test.match(await planned(start, { term: 30 }), { kind: 'sort', source: start, residual: { kind: 'all' } });
+  test.match(await planned(one), { ...walks('@typeAlpha'), residual: one }, 'a long one is checked on each row');
+  test.match(await planned(and(key('t.cod1'), one), { 't.cod1': 30 }), { ...walks('t.cod1'), residual: one });
+  test.match(await planned(and(key('t.cod1'), one), { term: 30 }), { source: one, residual: key('t.cod1') });
+  test.match(await planned(and(key('t.cod1'), one), { term: 5_000 }, [byTime]), { source: one });
+  test.match(await planned({ kind: 'not', of: one }, { term: 30 }), { ...walks('@typeAlpha') });
+  test.match(await planCount({ type: 'Alpha', where: one }, everything, probe()), { kind: 'sort', source: one });
+});
+
+t.test('an or that no one list holds becomes ids when its matches are few', async (test) => {
+  const either = or({ kind: 'term', term: 'w.one' }, key('t.cod1'));
+  const few = [
+    { id: 'a', keys: [] },
+    { id: 'b', keys: [] },
+  ];
+  const ids = { kind: 'ids', ids: ['a', 'b'] };
+  const sizes = { term: 10, 't.cod1': 20 };
+  test.match(await planned(either, sizes, [], few), { kind: 'sort', source: ids, residual: { kind: 'all' } });
+  test.match(await planned(and(either, key('p.pat1')), sizes, [], few), { source: ids, residual: key('p.pat1') });
+  test.match(
+    await planned(and(either, key('p.pat1')), { ...sizes, 'p.pat1': 30 }, [], few),
+    { ...walks('p.pat1'), residual: either },
+    'not beside a small set',
+  );
+  test.match(
+    await planned(either, { term: 10 }, [], few),
+    { ...walks('@typeAlpha'), residual: either },
+    'many matches',
+  );
+  test.match(await planned(either, sizes), { ...walks('@typeAlpha') });
+  test.same(await planned(either, sizes, [], []), { kind: 'none' });
+  const open = or({ kind: 'term', term: 'w.one' }, { kind: 'not', of: key('t.cod1') });
+  test.match(await planned(open, sizes, [], few), { ...walks('@typeAlpha') }, 'a branch that anything may match');
+  const lists = or(key('t.cod1'), key('t.cod2'));
+  test.match(await planned(lists, sizes, [], few), walks('t.cod1', 't.cod2'), 'lists are merged as they are');
+});
+
 t.test('the filter reaches every alias', async (test) => {
   const hidden: Filter = { of: (type) => (type === 'Beta' ? { kind: 'none' } : key(`see.${type}`)) };
   const where = or(

@@ -1,7 +1,7 @@
 // The SQLite store: the contract, and what only this adapter has.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { isDeepStrictEqual } from 'node:util';
 import t from 'tap';
@@ -11,13 +11,26 @@ import { orderOf, plan } from '../../src/store/planner.ts';
 import type { Stretch } from '../../src/store/sqlite/find.ts';
 import { fewMatches, sortedPage, walkStep } from '../../src/store/sqlite/find.ts';
 import { openSqliteStore } from '../../src/store/sqlite/open.ts';
-import { openReader } from '../../src/store/sqlite/schema.ts';
+import { openReader, SCHEMA_VERSION } from '../../src/store/sqlite/schema.ts';
 import { Connection } from '../../src/store/sqlite/sql.ts';
+import { tokensOf } from '../../src/store/sqlite/terms.ts';
 import { Thread } from '../../src/store/sqlite/thread.ts';
+import type { Condition, Store } from '../../src/store/store.ts';
 import type { OpenStore, Test } from '../contract/made-up.ts';
-import { commit, manualClock, refused, write } from '../contract/made-up.ts';
+import {
+  BUDGET,
+  collected,
+  commit,
+  deletion,
+  foundIds,
+  key,
+  manualClock,
+  refused,
+  search,
+  write,
+} from '../contract/made-up.ts';
 import { storeContract } from '../contract/store.ts';
-import { MemoryStore, sortValues } from '../support/memory-store.ts';
+import { everything, MemoryStore, sortValues } from '../support/memory-store.ts';
 import {
   below,
   pick,
@@ -54,6 +67,8 @@ const open: OpenStore = async (clock) => {
   };
 };
 
+// Some thousand commits, each flushed to disk.
+t.setTimeout(240_000);
 await storeContract(t, 'SQLite', open);
 
 await t.test('every plan of a search finds the same, in steps of any size', async (test) => {
@@ -112,6 +127,7 @@ await t.test('every plan of a search finds the same, in steps of any size', asyn
     if (!isSame) test.fail('plan', { seed, asked, chosen, found, expected: expected.map((row) => row.id) });
   }
   for (const kind of [
+    'sort term',
     'walk ord',
     'walk lastUpdated',
     'walk keys',
@@ -145,6 +161,168 @@ function rowsOfPlan(connection: Connection, chosen: Plan, options: { limit: numb
 function missing(id: string): never {
   throw new Error(`${id} was found, but is not there`);
 }
+
+interface Fresh {
+  path: string;
+  store: Store;
+  /** Does something to the file that the store knows nothing of. */
+  behind(statements: string): void;
+  rows(query: string): unknown[];
+  reopen(): Promise<Store>;
+}
+
+/** A store that goes with the test. */
+async function fresh(test: Test): Promise<Fresh> {
+  const path = join(mkdtempSync(join(tmpdir(), 'careloom-sqlite-')), 'test.db');
+  const clock = manualClock();
+  const made: Fresh = {
+    path,
+    store: await openSqliteStore({ path, clock }),
+    behind(statements) {
+      const db = new DatabaseSync(path, { defensive: false });
+      db.exec(statements);
+      db.close();
+    },
+    rows(query) {
+      const db = new DatabaseSync(path, { readOnly: true });
+      const rows = db.prepare(query).all();
+      db.close();
+      return rows;
+    },
+    async reopen() {
+      await made.store.close();
+      made.store = await openSqliteStore({ path, clock });
+      return made.store;
+    },
+  };
+  test.teardown(async () => {
+    await made.store.close();
+    rmSync(dirname(path), { recursive: true, force: true });
+  });
+  return made;
+}
+
+const and = (...of: Condition[]): Condition => ({ kind: 'and', of });
+const term = (value: string, prefix?: true): Condition => ({
+  kind: 'term',
+  term: value,
+  ...(prefix === undefined ? {} : { prefix }),
+});
+
+await t.test('a file of schema 1 is brought up to date: it has no terms until it is indexed anew', async (test) => {
+  const made = await fresh(test as Test);
+  await commit(made.store, write('Alpha', 'a', { keys: ['a.tok1'], text: 'x'.repeat(20_000) }), write('Alpha', 'b'));
+  await commit(made.store, deletion('Alpha', 'b'));
+  await made.store.close();
+  made.behind(`DROP TABLE term_entry; DROP TABLE term; ALTER TABLE resource DROP COLUMN terms;
+    UPDATE setting SET value = '1' WHERE name = 'schema'`);
+  const store = await made.reopen();
+  test.same(made.rows("SELECT value FROM setting WHERE name = 'schema'"), [{ value: String(SCHEMA_VERSION) }]);
+  test.same(await foundIds(store, search(key('a.tok1'))), ['a']);
+  test.same(await foundIds(store, search(term('one'))), []);
+  test.same(await collected(store.verify({})), []);
+  const { rows } = await store.scan({ limit: 10 });
+  const indexed = rows.map((row) => ({ ...row, keys: row.allKeys, terms: ['one', 'two'] }));
+  test.equal(await store.reindex(indexed), 1);
+  test.same(await foundIds(store, search(and(key('a.tok1'), term('one')))), ['a']);
+  await commit(store, write('Alpha', 'a', { terms: ['two'] }), write('Alpha', 'b', { terms: ['two'] }));
+  test.same((await foundIds(store, search(term('two')))).sort(), ['a', 'b']);
+  test.same(await foundIds(store, search(term('one'))), []);
+  test.same(await collected(store.verify({})), []);
+});
+
+await t.test('a write without terms does not touch their index', async (test) => {
+  const made = await fresh(test as Test);
+  const index = (): unknown[] => [
+    ...made.rows('SELECT id, hex(block) FROM term_data'),
+    ...made.rows('SELECT * FROM term_docsize'),
+  ];
+  const empty = index();
+  await commit(made.store, write('Alpha', 'a', { keys: ['a.tok1'] }), write('Alpha', 'b'));
+  await commit(made.store, write('Alpha', 'a'), deletion('Alpha', 'b'));
+  test.same(index(), empty);
+  await commit(made.store, write('Alpha', 'c', { terms: ['one', 'two'] }));
+  const filled = index();
+  test.notSame(filled, empty);
+  await commit(
+    made.store,
+    write('Alpha', 'c', { terms: ['one', 'two'], keys: ['a.tok1'], text: 'new' }),
+    write('Alpha', 'b'),
+  );
+  test.same(index(), filled, 'nor does an update that keeps them');
+});
+
+await t.test('dry runs do not make time pass', async (test) => {
+  const { store } = await fresh(test as Test);
+  const [first] = await commit(store, write('Alpha', 'a'));
+  const next = (first?.lastUpdated ?? 0) + 1;
+  for (let at = 0; at < 5; at++) {
+    const [would] = await store.commit({ writes: [write('Alpha', 'a')], dryRun: true });
+    test.equal(would?.lastUpdated, next);
+  }
+  test.equal((await commit(store, write('Alpha', 'a')))[0]?.lastUpdated, next);
+});
+
+await t.test('verify finds an index of terms that does not fit', async (test) => {
+  const made = await fresh(test as Test);
+  const terms = ['one', 'two'];
+  await commit(made.store, ...['a', 'b', 'c'].map((id) => write('Alpha', id, { terms })));
+  test.same(await collected(made.store.verify({})), []);
+  made.behind('DELETE FROM term WHERE rowid = 1');
+  test.same(await collected(made.store.verify({})), ['Alpha row 1: its terms are not in the index']);
+  made.behind('UPDATE resource SET terms = 0 WHERE rid IN (1, 2)');
+  test.same(await collected(made.store.verify({})), ['terms: entries that do not belong to row 2']);
+  made.behind("UPDATE term_data SET block = x'0004' WHERE id > 100");
+  test.match((await collected(made.store.verify({})))[0], /^terms: /);
+});
+
+await t.test('a term of very many rows is looked up row by row', async (test) => {
+  const { store } = await fresh(test as Test);
+  const rows = Array.from({ length: 10_050 }, (_, at) =>
+    write('Alpha', `r${at}`, { terms: ['common'], keys: at % 1_000 === 0 ? ['a.tok1'] : [] }),
+  );
+  await commit(store, ...rows, write('Alpha', 'other', { keys: ['a.tok1'], terms: ['commonly'] }));
+  const expected = Array.from({ length: 11 }, (_, at) => `r${at * 1_000}`).sort();
+  const found = async (where: Condition): Promise<string[]> => (await foundIds(store, search(where))).sort();
+  test.same(await found(and(key('a.tok1'), term('common'))), expected);
+  test.same(await found(and(key('a.tok1'), term('common', true))), ['other', ...expected]);
+  test.same(await found(and(key('a.tok1'), { kind: 'not', of: term('common') })), ['other']);
+  test.same(await found({ kind: 'not', of: term('common') }), ['other']);
+  const counted = { cap: 20_000, budgetMs: BUDGET };
+  test.same(await store.count({ type: 'Alpha', where: term('common') }, counted, everything), {
+    count: 10_050,
+    exact: true,
+  });
+});
+
+await t.test("two openings of a file see each other's terms", async (test) => {
+  const made = await fresh(test as Test);
+  const second = await openSqliteStore({ path: made.path, clock: manualClock() });
+  for (let at = 0; at < 10; at++) {
+    const [writes, reads] = at % 2 === 0 ? [made.store, second] : [second, made.store];
+    await commit(writes, write('Alpha', 'a', { terms: [`t${at}`] }));
+    test.same(await foundIds(reads, search(term('t', true))), ['a']);
+    test.same(await foundIds(reads, search(term(`t${at}`))), ['a']);
+  }
+  test.same(await collected(second.verify({})), []);
+  await second.close();
+});
+
+await t.test('tokens are equal, or begin with one another, just as their terms do', async (test) => {
+  const seed = Number(process.env.CARELOOM_SEED ?? Math.floor(Math.random() * 2 ** 31));
+  const random = seeded(seed);
+  const chars = [...'aAbZ0^_~. \t"\'\\*{|}é', '\0', '\x7f', '\ud83d', '\ude00', '\uffff', '~0041', '^a'];
+  const text = (): string => Array.from({ length: below(random, 4) }, () => pick(random, chars)).join('');
+  const token = (value: string): string => tokensOf([value]).slice(1);
+  for (let at = 0; at < 20_000; at++) {
+    const [a, b] = [text(), text()];
+    if ((token(a) === token(b)) !== (a === b)) test.fail('equal', { seed, a, b });
+    if (token(a).startsWith(token(b)) !== a.startsWith(b)) test.fail('beginning', { seed, a, b });
+    if (!/^[a-z0-9!#-&(-@[-_{-~]+$/.test(token(a))) test.fail('characters', { seed, a });
+  }
+  test.equal(tokensOf(['a b', 'C']), ' .a^_b .^c');
+  test.equal(tokensOf([]), '');
+});
 
 await t.test('a thread that died is started again', async (test) => {
   const folder = mkdtempSync(join(tmpdir(), 'careloom-sqlite-'));

@@ -2,7 +2,7 @@
 // compare the stores with it.
 import { NO_KEY_ASCENDING } from '../../src/store/cursor.ts';
 import { compareKeys, matchesKeys } from '../../src/store/match.ts';
-import type { Alias, Condition, Filter, Key, SortKey } from '../../src/store/store.ts';
+import type { Alias, Condition, Filter, Key, SortKey, Term } from '../../src/store/store.ts';
 
 export interface MemoryRow {
   type: string;
@@ -10,6 +10,7 @@ export interface MemoryRow {
   lastUpdated: number;
   ord: number;
   keys: readonly Key[];
+  terms?: readonly Term[];
 }
 
 export type SortValue = number | string | null;

@@ -1,5 +1,5 @@
 // Made-up rows and made-up conditions on them, from a seed: the same seed gives the same test.
-import type { Condition, Filter, Key, SortKey, Write } from '../../src/store/store.ts';
+import type { Condition, Filter, Key, Slice, SortKey, Term, Write } from '../../src/store/store.ts';
 import { NO_ORD, typeKey } from '../../src/store/store.ts';
 
 export type Random = () => number;
@@ -34,6 +34,10 @@ const digits = (value: number): string => String(value).padStart(4, '0');
 const range = (from: number, to: number): Key => `a.rng${digits(from)}${digits(to)}`;
 const REFERENCE = 'a.ref';
 
+/** Terms that begin with one another, differ by case, or hold what a term's mapping must keep apart. */
+const stems = ['t.a', 't.A', 't.ab', 't.a b', 't.a\tb', 't."a', 't.é', 't.z😀', 't.z\uFFFD', 'u.a', 'u.', 'u.*'];
+const term = (random: Random): Term => `${pick(random, stems)}${pick(random, ['', '', 'b', ' b', '\u{10FFFF}'])}`;
+
 export function randomWrite(random: Random, body: (type: string, id: string) => Partial<Write>): Write {
   const type = pick(random, types);
   const id = pick(random, ids);
@@ -46,6 +50,8 @@ export function randomWrite(random: Random, body: (type: string, id: string) => 
   }
   for (let count = below(random, 3); count > 0; count--)
     keys.add(`${REFERENCE}${pick(random, types)}/${pick(random, ids)}`);
+  const terms = new Set<Term>();
+  for (let count = random() < 0.3 ? 0 : below(random, 5); count > 0; count--) terms.add(term(random));
   const ord = random() < 0.2 ? NO_ORD : below(random, 30) * 86_400_000;
   const write = {
     type,
@@ -54,13 +60,21 @@ export function randomWrite(random: Random, body: (type: string, id: string) => 
     stampAt: 0,
     ord,
     keys: [...keys],
-    terms: [],
+    terms: [...terms],
     owner: `${type}/${id}`,
   };
   return { ...write, ...body(type, id) };
 }
 
-export function randomCondition(random: Random, depth: number, lastUpdated: readonly number[]): Condition {
+export function randomCondition(
+  random: Random,
+  depth: number,
+  lastUpdated: readonly number[],
+  options: { termless?: boolean } = {},
+): Condition {
+  const inner = (): Condition => randomCondition(random, depth - 1, lastUpdated, options);
+  const branches = (): Condition[] => Array.from({ length: 1 + below(random, 3) }, inner);
+  if (options.termless !== true && random() < 0.15) return randomTerm(random);
   const kinds = depth > 0 ? 13 : 7;
   switch (below(random, kinds)) {
     case 0:
@@ -72,12 +86,15 @@ export function randomCondition(random: Random, depth: number, lastUpdated: read
             kind: 'span',
             from: 'a.str',
             to: 'a.sts',
-            within: { kind: 'contains', text: pick(random, ['a', 'an', '\uFFFD', 'ñ', 'x']) },
+            within: {
+              kind: pick(random, ['contains', 'ends']),
+              text: pick(random, ['a', 'an', '\uFFFD', 'ñ', 'x', 'nn', '😀']),
+            },
           }
         : { kind: 'span', from: text(pick(random, words)), to: text(pick(random, [...words, '\u{10FFFF}'])) };
     case 3: {
       const from = below(random, 100);
-      const within = { kind: 'slices', of: [{ at: 9, length: 9, atMost: digits(from + below(random, 80)) }] } as const;
+      const within = { kind: 'slices', of: randomSlices(random) } as const;
       return { kind: 'span', from: `a.rng${digits(from)}`, to: 'a.rnh', ...(random() < 0.7 ? { within } : {}) };
     }
     case 4:
@@ -94,28 +111,44 @@ export function randomCondition(random: Random, depth: number, lastUpdated: read
         : { kind: random() < 0.7 ? 'all' : 'none' };
     case 7:
     case 8:
-      return { kind: 'and', of: branches(random, depth, lastUpdated) };
+      return { kind: 'and', of: branches() };
     case 9:
-      return { kind: 'or', of: branches(random, depth, lastUpdated) };
+      return { kind: 'or', of: branches() };
     case 10:
-      return { kind: 'not', of: randomCondition(random, depth - 1, lastUpdated) };
+      return { kind: 'not', of: inner() };
     case 11:
       return {
         kind: 'refers',
         prefix: REFERENCE,
-        to: { type: pick(random, types), where: randomCondition(random, depth - 1, lastUpdated) },
+        to: { type: pick(random, types), where: inner() },
       };
     default:
       return {
         kind: 'referred',
         prefix: REFERENCE,
-        by: { type: pick(random, types), where: randomCondition(random, depth - 1, lastUpdated) },
+        by: { type: pick(random, types), where: inner() },
       };
   }
 }
 
-function branches(random: Random, depth: number, lastUpdated: readonly number[]): Condition[] {
-  return Array.from({ length: 1 + below(random, 3) }, () => randomCondition(random, depth - 1, lastUpdated));
+/** Of a range's key: its start, its end, or both. */
+function randomSlices(random: Random): Slice[] {
+  return Array.from({ length: pick(random, [1, 1, 2]) }, () => {
+    const bound = below(random, 100);
+    return {
+      at: pick(random, [5, 9, 9, 9]),
+      length: pick(random, [2, 4, 9]),
+      ...(random() < 0.6 ? { atLeast: digits(bound).slice(0, pick(random, [2, 4])) } : {}),
+      ...(random() < 0.6 ? { atMost: digits(bound + below(random, 80)) } : {}),
+    };
+  });
+}
+
+function randomTerm(random: Random): Condition {
+  const value = term(random);
+  if (random() < 0.5) return { kind: 'term', term: value };
+  const characters = [...value];
+  return { kind: 'term', term: characters.slice(0, 1 + below(random, characters.length)).join(''), prefix: true };
 }
 
 export function randomOrder(random: Random): SortKey[] {
@@ -130,6 +163,8 @@ export function randomOrder(random: Random): SortKey[] {
 
 export function randomFilter(random: Random, lastUpdated: readonly number[]): Filter {
   if (random() < 0.4) return { of: () => ({ kind: 'all' }) };
-  const rules = new Map(types.map((type) => [type as string, randomCondition(random, 1, lastUpdated)]));
+  const rules = new Map(
+    types.map((type) => [type as string, randomCondition(random, 1, lastUpdated, { termless: true })]),
+  );
   return { of: (type) => rules.get(type) ?? { kind: 'none' } };
 }

@@ -7,7 +7,7 @@ import type { AnyBulkWriteOperation, ClientSession, MongoClient } from 'mongodb'
 import { ObjectId, Timestamp } from 'mongodb';
 import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
-import type { Check, Commit, Condition, Key, Written } from '../store.ts';
+import type { Check, Commit, Condition, Key, Term, Written } from '../store.ts';
 import { StoreError, typeKey } from '../store.ts';
 import { Again, type Attempt, transact } from './faults.ts';
 import { groupSize } from './group.ts';
@@ -42,9 +42,11 @@ interface Context {
 
 /** Commits that share a transaction, and the rows they touch. */
 interface Group {
-  members: Waiting[];
-  refs: Set<string>;
+  members: readonly Waiting[];
+  refs: ReadonlySet<string>;
   hasChecks: boolean;
+  /** Until everything is written and only the flush remains. */
+  isWorking: boolean;
 }
 
 /** Takes commits and groups them. */
@@ -53,6 +55,7 @@ export class Committer {
   #queue: Waiting[] = [];
   #isScheduled = false;
   readonly #underWay = new Set<Group>();
+  readonly #rehearsals = new Set<Promise<unknown>>();
   /** Settles when the youngest group is done with. */
   #youngest: Promise<void> = Promise.resolve();
   /** The latest lastUpdated given out, and the latest one committed. */
@@ -67,6 +70,7 @@ export class Committer {
   }
 
   commit(commit: Commit): Promise<Written[]> {
+    if (commit.dryRun === true) return this.#rehearse(commit);
     return new Promise((resolve, reject) => {
       this.#queue.push({ commit, until: performance.now() + QUEUE_MS_MAX, resolve, reject });
       this.#schedule();
@@ -78,6 +82,23 @@ export class Committer {
     while (this.#isScheduled || this.#queue.length > 0 || this.#underWay.size > 0) {
       await this.#youngest;
       await new Promise((resolve) => setImmediate(resolve));
+    }
+    await Promise.allSettled(this.#rehearsals);
+  }
+
+  /** A dry run: decided on a snapshot of its own, without a lock, so that nothing waits for it. */
+  async #rehearse(commit: Commit): Promise<Written[]> {
+    const deciding = this.#transact(async (session) => {
+      const { outcomes } = await this.#decide(session, [commit], { isCareful: true });
+      throw new Unchanged(outcomes);
+    });
+    this.#rehearsals.add(deciding);
+    try {
+      const [outcome] = await deciding;
+      if (!Array.isArray(outcome)) throw outcome;
+      return outcome;
+    } finally {
+      this.#rehearsals.delete(deciding);
     }
   }
 
@@ -91,18 +112,23 @@ export class Committer {
     });
   }
 
-  /** Starts a group from the front of the queue unless it has to wait for one under way; whether it did. */
+  /**
+   * Starts a group from the front of the queue unless it has to wait for one under way; whether it did. While one works,
+   * commits gather for the next: one group for each arrival would cost three times the CPU an update.
+   */
   #startNext(): boolean {
     this.#rejectLate();
     if (this.#queue.length === 0 || this.#underWay.size >= GROUPS_MAX) return false;
     const group = this.#next();
+    const isWhole = group.members.length === this.#queue.length;
     for (const other of this.#underWay) {
+      if (isWhole && other.isWorking) return false;
       if (group.hasChecks || other.hasChecks || !group.refs.isDisjointFrom(other.refs)) return false;
     }
     this.#queue.splice(0, group.members.length);
     this.#underWay.add(group);
     const before = this.#youngest;
-    const running = this.#run(group.members, before).then(() => {
+    const running = this.#run(group, before).then(() => {
       this.#underWay.delete(group);
       this.#schedule();
     });
@@ -127,14 +153,15 @@ export class Committer {
       members,
       refs: new Set(writes.map(({ type, id }) => `${type}/${id}`)),
       hasChecks: members.some(({ commit }) => (commit.checks?.length ?? 0) > 0),
+      isWorking: true,
     };
   }
 
   /** Never rejects: each commit hears what became of it. */
-  async #run(members: readonly Waiting[], before: Promise<void>): Promise<void> {
+  async #run(group: Group, before: Promise<void>): Promise<void> {
+    const { members } = group;
     try {
-      const commits = members.map(({ commit }) => commit);
-      const outcomes = await this.#transact(commits, before);
+      const outcomes = await this.#transact((session, again) => this.#attempt(session, group, again, before));
       for (const [at, { resolve, reject }] of members.entries()) {
         const outcome = outcomes[at];
         if (Array.isArray(outcome)) resolve(outcome);
@@ -144,23 +171,13 @@ export class Committer {
       const isShared = members.length === 1 || (error instanceof StoreError && error.kind === 'unavailable');
       if (isShared) for (const { reject } of members) reject(error);
       // One of them cannot be checked or written at all; alone, each hears of its own trouble only.
-      else for (const member of members) await this.#run([member], before);
+      else for (const member of members) await this.#run({ ...group, members: [member] }, before);
     }
   }
 
-  async #transact(commits: readonly Commit[], before: Promise<void>): Promise<Outcome[]> {
+  async #transact(work: (session: ClientSession, again: Attempt) => Promise<Tried>): Promise<Outcome[]> {
     try {
-      const { outcomes, lastUpdated } = await transact(
-        this.#context.client,
-        async (session, again) => {
-          const tried = await this.#attempt(session, commits, again);
-          await before;
-          // The one before had to start again and got a later instant.
-          if (tried.firstUpdated <= this.#committed) throw new Again();
-          return tried;
-        },
-        { attemptMs: ATTEMPT_MS_MAX },
-      );
+      const { outcomes, lastUpdated } = await transact(this.#context.client, work, { attemptMs: ATTEMPT_MS_MAX });
       this.#committed = Math.max(this.#committed, lastUpdated);
       return outcomes;
     } catch (error) {
@@ -170,22 +187,40 @@ export class Committer {
     }
   }
 
-  async #attempt(session: ClientSession, commits: readonly Commit[], again: Attempt): Promise<Tried> {
-    const { on, clock } = this.#context;
-    const failures = await failedChecks(on, commits, session);
-    const stored = await storedRows(on, commits, session, again.isDuplicate);
-    const stage = new Stage(stored, { now: clock.now(), after: this.#given });
-    const outcomes = commits.map((commit, at) => failures.get(at) ?? stage.add(commit.writes));
+  /** `before`: settles when the group that began before is done with. */
+  async #attempt(session: ClientSession, group: Group, again: Attempt, before: Promise<void>): Promise<Tried> {
+    const { on } = this.#context;
+    const commits = group.members.map(({ commit }) => commit);
+    group.isWorking = true;
+    await lock(on, commits, session);
+    const { stage, outcomes } = await this.#decide(session, commits, { isCareful: again.isDuplicate });
     if (stage.changes.length === 0) throw new Unchanged(outcomes);
     this.#given = stage.lastUpdated;
     await write(on, stage, session, again.signal);
-    return { outcomes, firstUpdated: stage.firstUpdated, lastUpdated: stage.lastUpdated };
+    group.isWorking = false;
+    this.#schedule();
+    await before;
+    // The one before had to start again and got a later instant.
+    if (stage.firstUpdated <= this.#committed) throw new Again();
+    return { outcomes, lastUpdated: stage.lastUpdated };
+  }
+
+  /** What becomes of the commits and of the rows that they touch. */
+  async #decide(
+    session: ClientSession,
+    commits: readonly Commit[],
+    { isCareful }: { isCareful: boolean },
+  ): Promise<{ stage: Stage; outcomes: Outcome[] }> {
+    const { on, clock } = this.#context;
+    const failures = await failedChecks(on, commits, session);
+    const stored = await storedRows(on, commits, session, isCareful);
+    const stage = new Stage(stored, { now: clock.now(), after: this.#given });
+    return { stage, outcomes: commits.map((commit, at) => failures.get(at) ?? stage.add(commit.writes)) };
   }
 }
 
 interface Tried {
   outcomes: Outcome[];
-  firstUpdated: number;
   lastUpdated: number;
 }
 
@@ -245,25 +280,27 @@ async function write(on: Collections, stage: Stage, session: ClientSession, sign
 
 /**
  * Snapshot reads do not stop phantoms: two commits may each find nothing and each insert. So each writes to a lock per
- * key that its checks ask for; two checks that share a key then conflict, and the second sees the first one's insert.
- * A check that found something needs none: who changes that meets it in the document itself, and commits that refer to
- * the same practitioner by a condition do not wait for each other.
+ * key and term that its checks ask for; two checks that share one then conflict, and the second sees the first one's
+ * insert. A check that found something needs none: who changes that meets it in the document itself, and commits that
+ * refer to the same practitioner by a condition do not wait for each other.
  */
-async function lock(on: Collections, checks: readonly Check[], session: ClientSession): Promise<void> {
-  const absent = checks.filter(({ ids }) => ids.length === 0);
+async function lock(on: Collections, commits: readonly Commit[], session: ClientSession): Promise<void> {
+  const absent = commits.flatMap(({ checks = [] }) => checks.filter(({ ids }) => ids.length === 0));
   if (absent.length === 0) return;
-  const keys = absent.flatMap((check) => {
-    const own = equalKeys(check.where).filter((key) => key !== typeKey(check.type));
+  const names = absent.flatMap((check) => {
+    const own = equalNames(check.where).filter((name) => name !== typeKey(check.type));
     return own.length > 0 ? own : [typeKey(check.type)];
   });
-  const slots = [...new Set(keys.map((key) => hash(key) % LOCK_SLOTS))].sort((a, b) => a - b);
+  const slots = [...new Set(names.map((name) => hash(name) % LOCK_SLOTS))].sort((a, b) => a - b);
   const operations = slots.map((_id) => ({ updateOne: { filter: { _id }, update: { $inc: { n: 1 } }, upsert: true } }));
   await on.lock.bulkWrite(operations, { session });
 }
 
-function equalKeys(condition: Condition): Key[] {
+/** The keys and whole terms that a match has or may have. */
+function equalNames(condition: Condition): (Key | Term)[] {
   if (condition.kind === 'key') return [condition.key];
-  return condition.kind === 'and' || condition.kind === 'or' ? condition.of.flatMap(equalKeys) : [];
+  if (condition.kind === 'term' && condition.prefix !== true) return [condition.term];
+  return condition.kind === 'and' || condition.kind === 'or' ? condition.of.flatMap(equalNames) : [];
 }
 
 /** By index of the commit: the error of its first check that does not hold. */
@@ -273,9 +310,6 @@ async function failedChecks(
   session: ClientSession,
 ): Promise<Map<number, StoreError>> {
   const failures = new Map<number, StoreError>();
-  const checks = commits.flatMap((commit) => commit.checks ?? []);
-  if (checks.length === 0) return failures;
-  await lock(on, checks, session);
   for (const [at, commit] of commits.entries()) {
     const failed = await firstFailed(on, commit.checks ?? [], session);
     if (failed >= 0) failures.set(at, new StoreError('check', 'What was found before has changed', { at: failed }));

@@ -2,9 +2,10 @@
 // each is checked to be the scalar it says it is, so that nothing a client sent can act as an operator.
 import type { Document } from 'mongodb';
 import { conjuncts, prefixSpan } from '../conditions.ts';
-import type { Alias, Condition, Key, Part, Source, Within } from '../store.ts';
+import type { Alias, Condition, Key, Part, Source, Term, Within } from '../store.ts';
 import { typeKey } from '../store.ts';
-import { BY_ID, BY_KEY, BY_UPDATED } from './layout.ts';
+import { BY_ID, BY_KEY, BY_TERM, BY_UPDATED } from './layout.ts';
+import { containsPattern, endsPattern, slicesPattern } from './patterns.ts';
 
 export const RESOURCE = 'resource';
 
@@ -75,7 +76,7 @@ export function sourceFilter(source: Source, type: string): { filter: Document; 
     case 'type':
       return { filter: { idx: typeKey(type) }, hint: BY_KEY };
     case 'term':
-      return { filter: NEVER, hint: BY_KEY };
+      return { filter: { ...termFilter(source), t: type }, hint: BY_TERM };
     case 'keys':
       return { filter: { ...partsFilter(source.of), t: type }, hint: BY_KEY };
   }
@@ -128,7 +129,7 @@ class Joins {
       case 'span':
         return { [field]: spanFilter(condition) };
       case 'term':
-        return NEVER;
+        return termFilter(condition);
       case 'ids':
         return { id: { $in: condition.ids.map(scalar) } };
       case 'lastUpdated':
@@ -185,47 +186,39 @@ function idsFilter(ids: readonly string[], type: string): Document {
   return { _id: { $in: ids.map((id) => `${type}/${scalar(id)}`) } };
 }
 
+/** Only live rows have terms. */
+function termFilter({ term, prefix }: { term: Term; prefix?: true }): Document {
+  if (prefix !== true) return { terms: scalar(term) };
+  const end = following(term);
+  return { terms: { $elemMatch: { $gte: scalar(term), ...(end === undefined ? {} : { $lt: end }) } } };
+}
+
+/** The least text above all that start with this one: its last character counted up; none is above the last of all. */
+export function following(start: string): string | undefined {
+  const chars = [...start.toWellFormed()];
+  for (let last = chars.pop(); last !== undefined; last = chars.pop()) {
+    const code = last.codePointAt(0) ?? 0;
+    // Between these lie no characters, only halves of others.
+    const above = code === 0xd7ff ? 0xe000 : code + 1;
+    if (above <= 0x10ffff) return chars.join('') + String.fromCodePoint(above);
+  }
+  return undefined;
+}
+
 function spanFilter(span: { from: Key; to: Key; within?: Within }): Document {
   const range = { $gte: scalar(span.from), $lt: scalar(span.to) };
   if (span.within === undefined) return { $elemMatch: range };
-  const pattern =
-    span.within.kind === 'slices'
-      ? tailPattern(span.within.of[0] as { at: number; atMost: string })
-      : containsPattern(span.within.text);
+  const pattern = patternOf(span.within);
   return pattern === undefined ? NEVER_KEY : { $elemMatch: { ...range, $regex: pattern } };
+}
+
+function patternOf(within: Within): string | undefined {
+  if (within.kind === 'slices') return slicesPattern(within.of);
+  return within.kind === 'ends' ? endsPattern(scalar(within.text)) : containsPattern(scalar(within.text));
 }
 
 /** As the filter of a field: no key fits. */
 const NEVER_KEY: Document = { $elemMatch: { $in: [] } };
-
-/** `(?s)`: a dot is any character; the server reads patterns as UTF-8, so it is one character, not one byte. */
-function containsPattern(text: string): string | undefined {
-  if (text.includes('\0')) return undefined;
-  return `(?s)^.{5}[^\\t]*${escaped(scalar(text))}`;
-}
-
-/**
- * A pattern for "the characters from `at` on are ≤ atMost": they are equal to a beginning of atMost and then end, or
- * come to a smaller character first. Innermost is the last character: (?:[<c]|c(?:…|)\z). ASCII throughout.
- */
-export function tailPattern(within: { at: number; atMost: string }): string {
-  let pattern = '\\z';
-  for (const char of [...scalar(within.atMost)].reverse()) {
-    const code = char.codePointAt(0) ?? 0;
-    const smaller = code > 1 ? `[${hex(1)}-${hex(code - 1)}]|` : '';
-    pattern = `(?:\\z|${smaller}${hex(code)}${pattern})`;
-  }
-  const at = number(within.at);
-  return `(?s)^(?:.{${at}}${pattern}${at > 0 ? `|.{0,${at - 1}}\\z` : ''})`;
-}
-
-function hex(code: number): string {
-  return `\\x{${code.toString(16)}}`;
-}
-
-function escaped(text: string): string {
-  return text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');
-}
 
 function literal(value: string): Document {
   return { $literal: value };

@@ -5,7 +5,7 @@ import { badCursor, readCursor, writeCursor } from '../cursor.ts';
 import type { Filter, HistorySearch, Page } from '../store.ts';
 import { allOf } from './compile.ts';
 import { Budget, told } from './faults.ts';
-import { BY_UPDATED, type Collections, type HistoryDoc, type ResourceDoc } from './layout.ts';
+import { BY_ID, BY_UPDATED, type Collections, type HistoryDoc, PAST_BY_UPDATED, type ResourceDoc } from './layout.ts';
 import { type ReadDoc, visibleOf, visiblePast } from './read.ts';
 import { objectIdOf, rowOf } from './rows.ts';
 
@@ -23,6 +23,8 @@ type Version = { doc: CurrentDoc; isCurrent: true } | { doc: HistoryDoc; isCurre
 
 interface Round {
   types: readonly string[];
+  /** "Type/id" of the resources asked for; undefined: all of the types. */
+  names: readonly string[] | undefined;
   search: HistorySearch;
   place: Place | undefined;
   size: number;
@@ -33,12 +35,13 @@ export async function historyPage(on: Collections, search: HistorySearch, filter
   const budget = new Budget(search.budgetMs);
   const about = `history ${search.type ?? ''}/${search.id ?? ''}`;
   let place = search.after === undefined ? undefined : placeOf(about, search.after);
-  const stored = search.type === undefined ? await told(() => on.resource.distinct('t')) : [search.type];
-  const types = stored.filter((type) => filter.of(type).kind !== 'none');
+  const types = (await typesOf(on, search)).filter((type) => filter.of(type).kind !== 'none');
+  const names = namesOf(search);
   const kept: Version[] = [];
-  while (types.length > 0 && kept.length <= search.limit) {
+  const isNothing = types.length === 0 || names?.length === 0 || isEmpty(search.current);
+  while (!isNothing && kept.length <= search.limit) {
     const size = Math.max(search.limit + 1 - kept.length, ROUND_MIN);
-    const versions = await versionsOf(on, { types, search, place, size, budget });
+    const versions = await versionsOf(on, { types, names, search, place, size, budget });
     kept.push(...(await visibleVersions(on, versions, filter, budget)));
     const last = versions.at(-1);
     if (last === undefined || versions.length < size) break;
@@ -52,45 +55,71 @@ export async function historyPage(on: Collections, search: HistorySearch, filter
   return { rows, next: writeCursor(about, [lu, tie]) };
 }
 
+function isEmpty(range: HistorySearch['current']): boolean {
+  return range !== undefined && range.from >= range.to;
+}
+
+/** The types to look at, each once. */
+async function typesOf(on: Collections, { type, of }: HistorySearch): Promise<readonly string[]> {
+  if (of !== undefined) {
+    const named = new Set(of.map((ref) => ref.type));
+    return type === undefined ? [...named] : named.has(type) ? [type] : [];
+  }
+  return type === undefined ? told(() => on.resource.distinct('t')) : [type];
+}
+
+function namesOf({ type, id, of }: HistorySearch): readonly string[] | undefined {
+  const own = `${type}/${id}`;
+  if (of === undefined) return id === undefined ? undefined : [own];
+  const named = [...new Set(of.map((ref) => `${ref.type}/${ref.id}`))];
+  return id === undefined ? named : named.filter((name) => name === own);
+}
+
 /** The next versions after a place, from both collections, visible or not. */
 async function versionsOf(on: Collections, round: Round): Promise<Version[]> {
+  const { names, size, search } = round;
+  const options = { maxTimeMS: round.budget.leftMs(), limit: size, batchSize: size + 1 };
   const filter = roundFilter(round);
-  // The versions of one resource are found by its name and sorted; those of a type are walked.
-  const isOne = round.search.id !== undefined;
-  const options = { maxTimeMS: round.budget.leftMs(), limit: round.size, batchSize: round.size + 1 };
+  const past = search.current === undefined ? filter : allOf([filter, { until: { $gt: search.current.from } }]);
+  // The versions of resources that are named are found by their names and sorted; those of a type are walked.
+  const named = { ...options, hint: BY_ID, allowDiskUse: true };
+  const finds =
+    names === undefined
+      ? ([
+          on.resource.find(filter, { ...options, hint: BY_UPDATED }),
+          on.history.find(past, { ...options, hint: PAST_BY_UPDATED }),
+        ] as const)
+      : ([
+          on.resource.find({ ...filter, _id: { $in: [...names] } }, named),
+          on.history.find({ ...past, _id: { $in: names.map(versionsNamed) } }, named),
+        ] as const);
   const sort = { lu: -1, tie: -1 } as const;
-  const currentFind = on.resource.find<CurrentDoc>(
-    isOne ? { ...filter, _id: `${round.search.type}/${round.search.id}` } : filter,
-    { ...options, hint: isOne ? { _id: 1 } : BY_UPDATED },
-  );
-  const start = `${round.search.type}/${round.search.id}/`;
-  const pastFind = on.history.find(
-    isOne ? { ...filter, _id: { $gte: start, $lt: `${start.slice(0, -1)}0` } } : filter,
-    {
-      ...options,
-      hint: isOne ? { _id: 1 } : BY_UPDATED,
-    },
-  );
   // One after the other: an update in between shows a version twice, the other way round it would be missing.
-  const current = await told(() => currentFind.sort(sort).toArray());
-  const past = await told(() => pastFind.sort(sort).toArray());
+  const current = await told(() => finds[0].sort(sort).toArray());
+  const replaced = await told(() => finds[1].sort(sort).toArray());
   const versions: Version[] = [
     ...current.map((doc) => ({ doc, isCurrent: true }) as const),
-    ...past.map((doc) => ({ doc, isCurrent: false }) as const),
+    ...replaced.map((doc) => ({ doc, isCurrent: false }) as const),
   ];
-  return distinctVersions(versions.sort(newestFirst)).slice(0, round.size);
+  return distinctVersions(versions.sort(newestFirst)).slice(0, size);
+}
+
+/** The names "Type/id/version" that begin so; the server reads a pattern like this as a range of the index. */
+function versionsNamed(name: string): RegExp {
+  return new RegExp(`^${name.replace(/[^A-Za-z0-9/]/g, '\\$&')}/`);
 }
 
 function roundFilter({ types, search, place }: Round): Document {
   const since = search.since === undefined ? {} : { lu: { $gte: search.since } };
   const until = search.until === undefined ? {} : { lu: { $lte: search.until } };
+  const current = search.current === undefined ? {} : { lu: { $lt: search.current.to } };
   const tie = place === undefined ? undefined : objectIdOf(place.tie);
   const before =
     place === undefined || tie === undefined
       ? []
       : [{ lu: { $lte: place.lu } }, { $or: [{ lu: { $lt: place.lu } }, { tie: { $lt: tie } }, { never: true }] }];
   const [only] = types;
-  return allOf([{ t: types.length === 1 ? only : { $in: types } }, since, until, ...before]);
+  return allOf([{ t: types.length === 1 ? only : { $in: types } }, since, until, current, ...before]);
 }
 
 function newestFirst(a: Version, b: Version): number {

@@ -1,15 +1,17 @@
 // How careloom lies in MongoDB: the collections, their documents and indexes, and the version of all that.
 import type { Binary, Collection, Db, Document, IndexDirection, ObjectId, Timestamp } from 'mongodb';
-import type { Key } from '../store.ts';
+import type { Key, Term } from '../store.ts';
 import { StoreError } from '../store.ts';
+import { LONG_MS_MAX, told } from './faults.ts';
 
 /** The layout written by this careloom; a database with a higher one is left alone. */
-export const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 2;
 
 /**
  * A current version. `tie` is given at creation and stays: short and unique, it breaks ties in 13 bytes of each index
  * entry where `_id` would take 45. A deletion has body null, no `idx`, and the keys it had before in `old`, so that it
- * is found by nothing but can still be shown to who might see the resource.
+ * is found by nothing but can still be shown to who might see the resource. `terms` is absent where there are none: an
+ * empty array would have an entry in the index.
  */
 export interface ResourceDoc {
   /** "Type/id" */
@@ -24,10 +26,14 @@ export interface ResourceDoc {
   b: number;
   idx?: Key[];
   old?: Key[];
+  terms?: Term[];
   body: Uint8Array | Binary | null;
 }
 
-/** A version that is no longer current, with the keys it had (a deletion: those of the version before). */
+/**
+ * A version that is no longer current, with the keys it had (a deletion: those of the version before). It was current
+ * from `lu` until `until`, which is the lastUpdated of the next version.
+ */
 export interface HistoryDoc {
   /** "Type/id/version" */
   _id: string;
@@ -35,6 +41,7 @@ export interface HistoryDoc {
   id: string;
   v: number;
   lu: number;
+  until: number;
   tie: ObjectId;
   idx: Key[];
   body: Uint8Array | Binary | null;
@@ -82,18 +89,24 @@ type IndexKeys = Record<string, IndexDirection>;
 
 /** Every key's list, sorted by clinical date; walked both ways. */
 export const BY_KEY: IndexKeys = { idx: 1, ord: 1, tie: 1 };
-/** Every type, deletions included, by lastUpdated. Of `resource` and of `history`. */
+/** Of the rows that have terms. */
+export const BY_TERM: IndexKeys = { terms: 1 };
+/** Every type, deletions included, by lastUpdated. */
 export const BY_UPDATED: IndexKeys = { t: 1, lu: 1, tie: 1 };
+/** The same of past versions; which of them were current at an instant is decided on the entries alone. */
+export const PAST_BY_UPDATED: IndexKeys = { t: 1, lu: 1, tie: 1, until: 1 };
 export const BY_ID: IndexKeys = { _id: 1 };
 
 const indexes: { collection: keyof Collections; keys: IndexKeys; sparse?: boolean }[] = [
   { collection: 'resource', keys: BY_KEY },
+  { collection: 'resource', keys: BY_TERM, sparse: true },
   { collection: 'resource', keys: BY_UPDATED },
-  { collection: 'history', keys: BY_UPDATED },
+  { collection: 'history', keys: PAST_BY_UPDATED },
   { collection: 'record', keys: { expires: 1 }, sparse: true },
   { collection: 'outbox', keys: { n: 1, ts: 1 } },
 ];
 
+const INDEX_NOT_FOUND = 27;
 const NAMESPACE_EXISTS = 48;
 const names = ['resource', 'history', 'record', 'outbox', 'lock', 'setting'] as const;
 const compressed: ReadonlySet<string> = new Set(['resource', 'history']);
@@ -110,8 +123,8 @@ export function collectionsOf(db: Db): Collections {
 }
 
 /**
- * Creates what is missing; several processes may do it at the same time. Throws StoreError('newer-schema') for a
- * database of a newer careloom.
+ * Creates what is missing and brings an older layout up to date; several processes may do it at the same time. Throws
+ * StoreError('newer-schema') for a database of a newer careloom.
  */
 export async function prepareLayout(db: Db): Promise<void> {
   const { setting } = collectionsOf(db);
@@ -120,12 +133,52 @@ export async function prepareLayout(db: Db): Promise<void> {
     const message = `The database has layout ${schema.n}, this careloom knows up to ${SCHEMA_VERSION}: update careloom`;
     throw new StoreError('newer-schema', message);
   }
-  if (schema !== null) return;
-  for (const name of names) await createCollection(db, name, compressed.has(name));
-  for (const { collection, keys, sparse } of indexes) {
-    await db.collection(collection).createIndex(keys, sparse === true ? { sparse } : {});
+  if (schema === null) {
+    for (const name of names) await createCollection(db, name, compressed.has(name));
+    await createIndexes(db);
+    await setting.updateOne({ _id: 'schema' }, { $setOnInsert: { n: SCHEMA_VERSION } }, { upsert: true });
+  } else {
+    for (let n = schema.n; n < SCHEMA_VERSION; n += 1) {
+      await upgrades.get(n)?.(db);
+      await setting.updateOne({ _id: 'schema', n }, { $set: { n: n + 1 } });
+    }
   }
-  await setting.updateOne({ _id: 'schema' }, { $setOnInsert: { n: SCHEMA_VERSION } }, { upsert: true });
+}
+
+async function createIndexes(db: Db): Promise<void> {
+  for (const { collection, keys, sparse } of indexes) {
+    const options = sparse === true ? { sparse } : {};
+    await told(() => db.collection(collection).createIndex(keys, options), LONG_MS_MAX);
+  }
+}
+
+/** Step n makes layout n + 1 of layout n; done twice it does the same. */
+const upgrades: ReadonlyMap<number, (db: Db) => Promise<void>> = new Map([[1, withTermsAndUntil]]);
+
+/** Layout 2: terms; and a past version says until when it was current. */
+async function withTermsAndUntil(db: Db): Promise<void> {
+  const { history } = collectionsOf(db);
+  const name = { $concat: ['$t', '/', '$id'] };
+  const next = { $concat: [name, '/', { $toString: { $add: ['$v', 1] } }] };
+  const luOf = (from: string, localField: string): Document => ({
+    $lookup: { from, localField, foreignField: '_id', as: from, pipeline: [{ $project: { lu: 1 } }] },
+  });
+  const pipeline = [
+    { $match: { until: { $exists: false } } },
+    { $project: { name, next } },
+    luOf('history', 'next'),
+    luOf('resource', 'name'),
+    { $project: { until: { $ifNull: [{ $first: '$history.lu' }, { $first: '$resource.lu' }] } } },
+    { $merge: { into: 'history', whenMatched: 'merge', whenNotMatched: 'discard' } },
+  ];
+  await told(() => history.aggregate(pipeline).toArray(), LONG_MS_MAX);
+  await createIndexes(db);
+  try {
+    await history.dropIndex('t_1_lu_1_tie_1');
+  } catch (error) {
+    // Another process was faster.
+    if (codeOf(error) !== INDEX_NOT_FOUND) throw error;
+  }
 }
 
 async function createCollection(db: Db, name: string, isCompressed: boolean): Promise<void> {
@@ -133,11 +186,15 @@ async function createCollection(db: Db, name: string, isCompressed: boolean): Pr
   try {
     await db.createCollection(name, isCompressed ? { storageEngine: zstd } : {});
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === NAMESPACE_EXISTS) return;
+    if (codeOf(error) === NAMESPACE_EXISTS) return;
     if (!isCompressed) throw error;
     // A hosted MongoDB may not allow storage options; the data are as good without.
     await createCollection(db, name, false);
   }
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined;
 }
 
 /** 12 bits of FNV-1a. */

@@ -8,6 +8,7 @@ import { StoreError } from '../store.ts';
 import { Committer } from './commit.ts';
 import { faultOf, told } from './faults.ts';
 import { historyPage } from './history.ts';
+import { KeyWalker } from './key-walk.ts';
 import { collectionsOf, prepareLayout } from './layout.ts';
 import { mongoOutbox } from './outbox.ts';
 import { Reader, readCurrent, readVersion } from './read.ts';
@@ -78,7 +79,7 @@ function storeOf(client: MongoClient, options: StoreParts): Store {
   const on = collectionsOf(db);
   const reader = new Reader(on);
   // Each count is a round trip.
-  const remember = sizesRemembered(0);
+  const remembered = { sizes: sizesRemembered(0), walker: new KeyWalker() };
   const committer = new Committer({ client, on, clock }, options.after);
   const context = { on, reader };
   let closing: Promise<void> | undefined;
@@ -91,6 +92,7 @@ function storeOf(client: MongoClient, options: StoreParts): Store {
     };
   return {
     name: options.name,
+    isShared: true,
     read: whileOpen(async (type: string, id: string, filter: Filter) => {
       const doc = await readCurrent(context, { type, id }, filter);
       return doc === undefined ? undefined : rowOf(doc);
@@ -102,9 +104,9 @@ function storeOf(client: MongoClient, options: StoreParts): Store {
     readVersion: whileOpen((type: string, id: string, version: number, filter: Filter) =>
       readVersion(context, { type, id, version }, filter),
     ),
-    search: whileOpen((search: Search, filter: Filter) => searchPage(on, search, filter, remember)),
+    search: whileOpen((search: Search, filter: Filter) => searchPage(on, search, filter, remembered)),
     count: whileOpen((alias: Alias, limits: { cap: number; budgetMs: number }, filter: Filter) =>
-      countMatches(on, alias, limits, filter, remember),
+      countMatches(on, alias, limits, filter, remembered),
     ),
     history: whileOpen((search: HistorySearch, filter: Filter) => historyPage(on, search, filter)),
     commit: whileOpen(async (commit: Commit) =>

@@ -1,45 +1,71 @@
-// Search and count: the planner's plan as one find or one aggregation with the index named, and the probes it asks for.
+// Search and count: the planner's plan as one query or a few with the index named, and the probes it asks for.
 import type { ClientSession, Document } from 'mongodb';
 import { prefixSpan } from '../conditions.ts';
-import { badCursor, NO_KEY_ASCENDING, type Position, type SortValue, searchCursor, searchPosition } from '../cursor.ts';
+import { badCursor, type Position, searchCursor, searchPosition } from '../cursor.ts';
 import { compareKeys, inSpan } from '../match.ts';
-import { type Few, type Plan, type Probe, plan, planCount, type Walk } from '../planner.ts';
-import type { Alias, Check, Count, Filter, Key, Page, Row, Search, SortKey, Source } from '../store.ts';
+import { type Few, orderOf, type Plan, type Probe, plan, planCount, type Walk } from '../planner.ts';
+import type { Alias, Check, Count, Explanation, Filter, Key, Page, Row, Search, SortKey, Source } from '../store.ts';
 import { typeKey } from '../store.ts';
-import { allOf, compile, keysWith, LIVE, lastUpdatedFilter, sourceFilter, unindexed } from './compile.ts';
-import { Budget, told } from './faults.ts';
-import { BY_UPDATED, type Collections, type ResourceDoc } from './layout.ts';
-import { objectIdOf, rowOf } from './rows.ts';
+import { allOf, compile, keysWith, sourceFilter, unindexed } from './compile.ts';
+import { Budget } from './faults.ts';
+import type { KeysPlan, KeyWalker } from './key-walk.ts';
+import type { Collections } from './layout.ts';
+import {
+  beyondFilter,
+  countQuery,
+  examinedBy,
+  type Found,
+  fieldOf,
+  type Query,
+  runQuery,
+  type Scope,
+  sortFields,
+  sortOf,
+  startOf,
+  valuesOf,
+} from './query.ts';
+import { rowOf } from './rows.ts';
 
-const BY_ORD: SortKey = { by: 'ord', descending: true };
-
-/** What a query runs in: the collections, the time it may take, and the transaction it belongs to, if any. */
-interface Scope {
-  on: Collections;
-  budget: Budget;
-  session?: ClientSession;
+/** What is remembered from one search to the next; it only guides. */
+export interface Remembered {
+  /** Makes a probe remember sizes: see store/sizes.ts. */
+  sizes: (probe: Probe) => Probe;
+  walker: KeyWalker;
 }
 
-/** Makes a probe remember sizes: see store/sizes.ts. */
-type Remember = (probe: Probe) => Probe;
+type Chosen = Exclude<Plan, { kind: 'none' }>;
+type Counts = { source: Source; count: number }[];
 
-type Found = Pick<ResourceDoc, '_id' | 't' | 'id' | 'v' | 'lu' | 'ord' | 'tie' | 'idx' | 'body'> & Document;
-
-export async function searchPage(on: Collections, search: Search, filter: Filter, remember: Remember): Promise<Page> {
-  const scope: Scope = { on, budget: new Budget(search.budgetMs) };
-  const order = search.order.length > 0 ? search.order : [BY_ORD];
+export async function searchPage(
+  on: Collections,
+  search: Search,
+  filter: Filter,
+  remembered: Remembered,
+): Promise<Page> {
+  const started = performance.now();
+  const scope: Scope = { on, budget: new Budget(search.budgetMs), ran: [] };
+  const order = orderOf(search);
   const after = search.after === undefined ? undefined : positionOf(search.type, order, search.after);
-  const chosen = await plan({ type: search.type, where: search.where, order }, filter, remember(probeIn(scope)));
-  if (chosen.kind === 'none') return { rows: [] };
-  const query = queryOf(chosen, { limit: search.limit + 1, ...(after === undefined ? {} : { after }) });
-  const project = projection(order, search);
-  const found = await runQuery(scope, query, project);
-  const shown = found.slice(0, search.limit);
-  const rows = shown.map((doc) => shownRow(doc, search));
-  const last = shown.at(-1);
-  if (found.length <= search.limit || last === undefined) return { rows };
-  const position: Position = { values: valuesOf(order, last), tie: last.tie.toHexString() };
-  return { rows, next: searchCursor(search.type, order, position) };
+  const counts: Counts = [];
+  const probe = noting(remembered.sizes(probeIn(scope)), counts);
+  const chosen = await plan({ type: search.type, where: search.where, order }, filter, probe);
+  const shape = {
+    limit: search.limit + 1,
+    project: projection(order, search),
+    ...(after === undefined ? {} : { after }),
+  };
+  const isWalkOfKeys = chosen.kind === 'walk' && chosen.by.kind === 'keys';
+  const found =
+    chosen.kind === 'none'
+      ? []
+      : isWalkOfKeys
+        ? await remembered.walker.page(scope, chosen as KeysPlan, shape)
+        : await runQuery(scope, queryOf(chosen, shape), shape.project);
+  const page = pageOf(found, search, order);
+  if (search.explain !== true) return page;
+  const ms = performance.now() - started;
+  const examined = await examinedBy({ on, budget: new Budget(search.budgetMs) }, scope.ran ?? []);
+  return { ...page, explanation: { ...explained(chosen), counts, examined, ms } };
 }
 
 export async function countMatches(
@@ -47,10 +73,10 @@ export async function countMatches(
   alias: Alias,
   options: { cap: number; budgetMs: number },
   filter: Filter,
-  remember: Remember,
+  remembered: Remembered,
 ): Promise<Count> {
   const scope: Scope = { on, budget: new Budget(options.budgetMs) };
-  const chosen = await planCount(alias, filter, remember(probeIn(scope)));
+  const chosen = await planCount(alias, filter, remembered.sizes(probeIn(scope)));
   if (chosen.kind === 'none') return { count: 0, exact: true };
   const count = await countQuery(scope, queryOf(chosen, { limit: options.cap + 1, isUnordered: true }));
   return { count: Math.min(count, options.cap), exact: count <= options.cap };
@@ -75,20 +101,40 @@ export async function isHolding(
 // ---- probes ------------------------------------------------------------------------------------------------------
 
 function probeIn(scope: Scope): Probe {
+  // What is counted is not part of what a search looked at.
+  const { ran: _, ...quiet } = scope;
   return {
-    walksKeys: false,
-    count: (source, type, cap) => countSource(scope, source, type, cap),
-    few: (chosen, options) => few(scope, chosen, options),
+    walksKeys: true,
+    count: (source, type, cap) => countSource(quiet, source, type, cap),
+    few: (chosen, options) => few(quiet, chosen, options),
+  };
+}
+
+/** The probe, with what it counts noted down. */
+function noting(probe: Probe, counts: Counts): Probe {
+  return {
+    walksKeys: probe.walksKeys,
+    async count(source, type, cap) {
+      const count = await probe.count(source, type, cap);
+      counts.push({ source, count });
+      return count;
+    },
+    few: (chosen, options) => probe.few(chosen, options),
   };
 }
 
 async function countSource(scope: Scope, source: Source, type: string, cap: number): Promise<number> {
   if (source.kind === 'ids') return source.ids.length;
   const { filter, hint } = sourceFilter(source, type);
-  // Of equal keys the index alone is read: that a list may hold another type's rows does not matter for a choice.
-  const isKeysAlone = source.kind === 'keys' && source.of.every((part) => 'key' in part);
-  const { t: _, ...keysAlone } = filter;
-  return countQuery(scope, { filter: isKeysAlone ? keysAlone : filter, hint, stages: [], limit: Math.max(cap, 1) });
+  return countQuery(scope, { filter: indexed(source, filter), hint, stages: [], limit: Math.max(cap, 1) });
+}
+
+/** The part of a source's filter that the index decides alone: that it also counts others does not matter for a choice. */
+function indexed(source: Source, filter: Document): Document {
+  const { t, body: _, ...others } = filter;
+  if (source.kind === 'lastUpdated') return { t, ...others };
+  const isEqual = source.kind === 'keys' ? source.of.every((part) => 'key' in part) : source.kind === 'term';
+  return isEqual ? others : filter;
 }
 
 async function few(
@@ -106,26 +152,14 @@ async function few(
 
 // ---- queries -----------------------------------------------------------------------------------------------------
 
-/** A query: `filter` on the index named, then `sort`, `stages` and at last `limit`; without stages it is a find. */
-interface Query {
-  filter: Document;
-  hint: Document;
-  sort?: Document;
-  stages: Document[];
-  limit: number;
-}
-
 interface Shape {
   limit: number;
   after?: Position;
   isUnordered?: boolean;
 }
 
-type Chosen = Exclude<Plan, { kind: 'none' }>;
-
 function queryOf(chosen: Chosen, shape: Shape): Query {
-  const { filter: source, hint } =
-    chosen.kind === 'walk' ? walkFilter(chosen.by, chosen.type) : sourceFilter(chosen.source, chosen.type);
+  const { filter: source, hint } = sourceFilter(sourceOf(chosen), chosen.type);
   const { filter, stages, after } = compile(chosen.residual);
   const joined = after === undefined ? [] : [...stages, { $match: after }];
   const { order } = chosen;
@@ -148,119 +182,29 @@ function queryOf(chosen: Chosen, shape: Shape): Query {
   };
 }
 
-/**
- * A list in its own order. The list of sort keys is not walked but sorted: an index on an array gives no order by its
- * own elements, only by what follows them.
- */
-function walkFilter(by: Walk, type: string): { filter: Document; hint: Document } {
+/** The rows that a plan walks or collects. */
+function sourceOf(chosen: Chosen): Source {
+  return chosen.kind === 'sort' ? chosen.source : walkedSource(chosen.by, chosen.type);
+}
+
+function walkedSource(by: Walk, type: string): Source {
   switch (by.kind) {
-    case 'ord':
-      return sourceFilter(listSource(by.keys, type), type);
-    case 'lastUpdated':
-      return { filter: { t: type, ...lastUpdatedFilter(by.from, by.to), ...LIVE }, hint: BY_UPDATED };
+    case 'ord': {
+      const isWholeType = by.keys.length === 1 && by.keys[0] === typeKey(type);
+      return isWholeType ? { kind: 'type' } : { kind: 'keys', of: by.keys.map((key) => ({ key })) };
+    }
+    case 'lastUpdated': {
+      const { from, to } = by;
+      return { kind: 'lastUpdated', ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) };
+    }
     case 'keys':
-      return sourceFilter({ kind: 'type' }, type);
+      return { kind: 'keys', of: [prefixSpan(by.prefix)] };
   }
 }
 
-function listSource(keys: readonly Key[], type: string): Source {
-  const [only] = keys;
-  return keys.length === 1 && only === typeKey(type)
-    ? { kind: 'type' }
-    : { kind: 'keys', of: keys.map((key) => ({ key })) };
-}
-
-async function runQuery(scope: Scope, query: Query, project: Document): Promise<Found[]> {
-  const options = optionsOf(scope, query);
-  const { filter, sort, stages, limit } = query;
-  if (stages.length === 0) {
-    const find = scope.on.resource.find(filter, { ...options, projection: project, limit, batchSize: limit + 1 });
-    return told(() => (sort === undefined ? find : find.sort(sort)).toArray());
-  }
-  const pipeline = [
-    { $match: filter },
-    ...(sort === undefined ? [] : [{ $sort: sort }]),
-    ...stages,
-    { $limit: limit },
-    { $project: project },
-  ];
-  const found = scope.on.resource.aggregate<Found>(pipeline, { ...options, batchSize: limit + 1, allowDiskUse: false });
-  return told(() => found.toArray());
-}
-
-async function countQuery(scope: Scope, query: Query): Promise<number> {
-  const pipeline = [{ $match: query.filter }, ...query.stages, { $limit: query.limit }, { $count: 'n' }];
-  const counted = await told(() =>
-    scope.on.resource.aggregate<{ n: number }>(pipeline, optionsOf(scope, query)).toArray(),
-  );
-  return counted[0]?.n ?? 0;
-}
-
-function optionsOf(scope: Scope, query: Query): { hint: Document; maxTimeMS: number; session?: ClientSession } {
-  return {
-    hint: query.hint,
-    maxTimeMS: scope.budget.leftMs(),
-    ...(scope.session === undefined ? {} : { session: scope.session }),
-  };
-}
-
-// ---- order and position ------------------------------------------------------------------------------------------
-
-const stored = { ord: 'ord', lastUpdated: 'lu' } as const;
-
-function fieldOf(sort: SortKey, at: number): string {
-  return sort.by === 'keys' ? `s${at}` : stored[sort.by];
-}
-
-function sortOf(order: readonly SortKey[]): Document {
-  const fields = order.map((sort, at) => [fieldOf(sort, at), sort.descending ? -1 : 1] as const);
-  // A field named twice keeps its first place and direction, which is what the second would decide nothing about.
-  const named = new Map<string, 1 | -1>();
-  for (const [field, direction] of fields) if (!named.has(field)) named.set(field, direction);
-  return { ...Object.fromEntries(named), tie: order.at(-1)?.descending === true ? -1 : 1 };
-}
-
-/** The lowest or highest key of each list sorted by; a row without one comes last, since null is below every string. */
-function sortFields(order: readonly SortKey[]): Document {
-  const fields = order.flatMap((sort, at) => {
-    if (sort.by !== 'keys') return [];
-    const keys = keysWith(sort.prefix);
-    const value = sort.descending ? { $max: keys } : { $ifNull: [{ $min: keys }, NO_KEY_ASCENDING] };
-    return [[fieldOf(sort, at), value] as const];
-  });
-  return Object.fromEntries(fields);
-}
-
-/** Rows after the position: beyond in the first sort key, or equal there and beyond in the next, and so on to the tie. */
-function beyondFilter(order: readonly SortKey[], after: Position): Document {
-  const branches: Document[] = [];
-  const equal: Document[] = [];
-  for (const [at, sort] of order.entries()) {
-    const field = fieldOf(sort, at);
-    const value = after.values[at] ?? null;
-    const beyond = beyondValue(field, value, sort.descending);
-    if (beyond !== undefined) branches.push(allOf([...equal, beyond]));
-    equal.push({ [field]: { $eq: value } });
-  }
-  const tie = objectIdOf(String(after.tie));
-  branches.push(allOf([...equal, { tie: order.at(-1)?.descending === true ? { $lt: tie } : { $gt: tie } }]));
-  return { $or: branches };
-}
-
-/** Null is the lowest; comparisons with it or across it are spelt out, because `$gt: null` finds no string. */
-function beyondValue(field: string, value: SortValue, isDescending: boolean): Document | undefined {
-  if (value === null) return isDescending ? undefined : { [field]: { $ne: null } };
-  if (!isDescending) return { [field]: { $gt: value } };
-  return typeof value === 'string'
-    ? { $or: [{ [field]: { $lt: value } }, { [field]: null }] }
-    : { [field]: { $lt: value } };
-}
-
-/** Where in the index a list is entered. */
-function startOf(order: readonly SortKey[], after: Position): Document {
-  const [first] = order;
-  if (first === undefined) return {};
-  return { [fieldOf(first, 0)]: first.descending ? { $lte: after.values[0] } : { $gte: after.values[0] } };
+function explained(chosen: Plan): Pick<Explanation, 'plan' | 'source' | 'residual'> {
+  if (chosen.kind === 'none') return { plan: 'none', residual: { kind: 'none' } };
+  return { plan: chosen.kind, source: sourceOf(chosen), residual: chosen.residual };
 }
 
 function positionOf(type: string, order: readonly SortKey[], cursor: string): Position {
@@ -269,14 +213,17 @@ function positionOf(type: string, order: readonly SortKey[], cursor: string): Po
   return position;
 }
 
-function valuesOf(order: readonly SortKey[], doc: Found): SortValue[] {
-  return order.map((sort, at) => {
-    const value: unknown = doc[fieldOf(sort, at)];
-    return typeof value === 'string' || typeof value === 'number' ? value : null;
-  });
-}
-
 // ---- what comes back ---------------------------------------------------------------------------------------------
+
+/** `found`: one more than the page takes when there is a next one. */
+function pageOf(found: readonly Found[], search: Search, order: readonly SortKey[]): Page {
+  const shown = found.slice(0, search.limit);
+  const rows = shown.map((doc) => shownRow(doc, search));
+  const last = shown.at(-1);
+  if (found.length <= search.limit || last === undefined) return { rows };
+  const position: Position = { values: valuesOf(order, last), tie: last.tie.toHexString() };
+  return { rows, next: searchCursor(search.type, order, position) };
+}
 
 function projection(order: readonly SortKey[], search: Search): Document {
   const computed = order.flatMap((sort, at) => (sort.by === 'keys' ? [[fieldOf(sort, at), 1] as const] : []));

@@ -44,7 +44,7 @@ export class Stage {
   /** Adds a commit: all of it, or, when an expectation fails, nothing of it and the error. */
   add(writes: readonly Write[]): Written[] | StoreError {
     const own = new Map<string, ResourceDoc>();
-    const past: ResourceDoc[] = [];
+    const past: HistoryDoc[] = [];
     const written: Written[] = [];
     const changes: OutboxDoc['changes'] = [];
     for (const [at, write] of writes.entries()) {
@@ -59,12 +59,12 @@ export class Stage {
         continue;
       }
       const next = this.#next(write, now);
-      if (now !== undefined) past.push(now);
+      if (now !== undefined) past.push(historyOf(now, next.lu));
       own.set(ref, next);
       written.push({ version: next.v, lastUpdated: next.lu, created: !isLive });
       changes.push({ t: next.t, id: next.id, v: next.v });
     }
-    for (const doc of past) this.past.push(historyOf(doc));
+    for (const doc of past) this.past.push(doc);
     for (const change of changes) this.changes.push(change);
     for (const [ref, after] of own) this.#changed.set(ref, { before: this.#stored.get(ref), after });
     return written;
@@ -84,7 +84,8 @@ export class Stage {
       return { ...common, ord: now?.ord ?? write.ord, b: now?.b ?? 0, old: now?.idx ?? [], body: null };
     }
     const body = stamped(write.body, write.stampAt, v, lu);
-    return { ...common, ord: write.ord, b: bucketOf(write.owner), idx: [...write.keys], body };
+    const terms = write.terms.length > 0 ? { terms: [...write.terms] } : {};
+    return { ...common, ord: write.ord, b: bucketOf(write.owner), idx: [...write.keys], ...terms, body };
   }
 }
 
@@ -93,7 +94,7 @@ function isExpected(write: Write, live: number | undefined): boolean {
   return write.expect === 'absent' ? live === undefined : live === write.expect;
 }
 
-function historyOf(doc: ResourceDoc): HistoryDoc {
+function historyOf(doc: ResourceDoc, until: number): HistoryDoc {
   const { t, id, v, lu, tie, body } = doc;
-  return { _id: `${t}/${id}/${v}`, t, id, v, lu, tie, idx: doc.idx ?? doc.old ?? [], body };
+  return { _id: `${t}/${id}/${v}`, t, id, v, lu, until, tie, idx: doc.idx ?? doc.old ?? [], body };
 }

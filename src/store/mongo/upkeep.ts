@@ -1,7 +1,7 @@
 // Whole-store work, page by page: scan, reindex, statistics, verification.
 import type { AnyBulkWriteOperation, Document } from 'mongodb';
 import { badCursor, readCursor, writeCursor } from '../cursor.ts';
-import type { IndexedRow, Key, Store } from '../store.ts';
+import type { IndexedRow, Key, Reindexed, Store, Term } from '../store.ts';
 import { typeKey } from '../store.ts';
 import { LIVE } from './compile.ts';
 import { LONG_MS_MAX, told } from './faults.ts';
@@ -11,7 +11,6 @@ import { bytesOf, rowOf } from './rows.ts';
 const VERIFY_PAGE = 500;
 
 type Scanned = Awaited<ReturnType<Store['scan']>>;
-type Reindexed = Parameters<Store['reindex']>[0];
 
 /** Live resources in the order of their "Type/id". */
 export async function scanPage(on: Collections, options: Parameters<Store['scan']>[0]): Promise<Scanned> {
@@ -26,13 +25,16 @@ export async function scanPage(on: Collections, options: Parameters<Store['scan'
   return docs.length > options.limit && last !== undefined ? { rows, next: writeCursor(about, [last._id]) } : { rows };
 }
 
-export async function reindexRows(on: Collections, rows: Reindexed): Promise<number> {
+export async function reindexRows(on: Collections, rows: readonly Reindexed[]): Promise<number> {
   if (rows.length === 0) return 0;
   const operations = rows.map(
-    ({ type, id, version, ord, keys }): AnyBulkWriteOperation<ResourceDoc> => ({
+    ({ type, id, version, ord, keys, terms }): AnyBulkWriteOperation<ResourceDoc> => ({
       updateOne: {
         filter: { _id: `${type}/${id}`, v: version, ...LIVE },
-        update: { $set: { ord, idx: [...keys] } },
+        update:
+          terms.length > 0
+            ? { $set: { ord, idx: [...keys], terms: [...terms] } }
+            : { $set: { ord, idx: [...keys] }, $unset: { terms: '' } },
       },
     }),
   );
@@ -92,10 +94,11 @@ function* problemsOfRow(doc: ResourceDoc): Generator<string> {
   if (!Number.isSafeInteger(doc.v) || doc.v < 1) yield `${name} has no valid version number.`;
   if (!Number.isSafeInteger(doc.lu)) yield `${name} has no valid instant of its last update.`;
   if (doc.body === null) {
-    if (doc.idx !== undefined) yield `${name} is deleted but still indexed.`;
+    if (doc.idx !== undefined || doc.terms !== undefined) yield `${name} is deleted but still indexed.`;
     return;
   }
   yield* problemsOfKeys(name, doc.t, doc.idx);
+  yield* problemsOfTerms(name, doc.terms);
   yield* problemsOfBody(name, doc);
 }
 
@@ -107,6 +110,16 @@ function* problemsOfKeys(name: string, type: string, keys: readonly Key[] | unde
   if (!keys.includes(typeKey(type))) yield `${name} lacks the key of its type.`;
   if (new Set(keys).size !== keys.length) yield `${name} has a key twice.`;
   if (keys.some((key) => typeof key !== 'string' || key === '')) yield `${name} has a key that is no text.`;
+}
+
+function* problemsOfTerms(name: string, terms: readonly Term[] | undefined): Generator<string> {
+  if (terms === undefined) return;
+  if (!Array.isArray(terms) || terms.length === 0) {
+    yield `${name} has no valid list of terms.`;
+    return;
+  }
+  if (new Set(terms).size !== terms.length) yield `${name} has a term twice.`;
+  if (terms.some((term) => typeof term !== 'string')) yield `${name} has a term that is no text.`;
 }
 
 function* problemsOfBody(name: string, doc: ResourceDoc | HistoryDoc): Generator<string> {
@@ -148,6 +161,12 @@ function* problemsOfPast(doc: ResourceDoc, past: readonly HistoryDoc[]): Generat
     const version = versions.get(v);
     if (version === undefined) yield `The history of ${doc._id} lacks version ${v}.`;
     else yield* problemsOfBody(doc._id, version);
+  }
+  for (const version of past) {
+    const next = versions.get(version.v + 1) ?? doc;
+    if (next.v === version.v + 1 && version.until !== next.lu) {
+      yield `Version ${version.v} of ${doc._id} does not end when the next one begins.`;
+    }
   }
   const times = [...past.map((version) => version.lu), doc.lu];
   if (times.some((lu, at) => at > 0 && lu <= (times[at - 1] ?? 0))) {

@@ -5,8 +5,12 @@ import type { Condition, Key, Slice, Within } from '../store.ts';
 import { typeKey } from '../store.ts';
 import type { Sql } from './sql.ts';
 import { joined, keysText, raw, sql } from './sql.ts';
+import { hasTerm } from './terms.ts';
 
-/** Where the columns of the row in question are found. Without `rid` and `ord` the row is in no index: see its keys. */
+/**
+ * Where the columns of the row in question are found. Without `rid` and `ord` the row is in no index: its keys are looked
+ * at instead, and terms it has none.
+ */
 export interface Place {
   type: string;
   id: string;
@@ -54,7 +58,9 @@ function holdsAt(condition: Condition, place: Place, depth: number): Sql {
     case 'span':
       return hasKeyInSpan(condition, place);
     case 'term':
-      return raw('0');
+      // Past versions and tombstones have no terms, and the filters by which these are shown ask for none.
+      if (place.indexed === undefined) throw new TypeError('only live rows have terms');
+      return hasTerm(condition, raw(place.indexed.rid));
     case 'ids':
       return sql`${raw(place.id)} IN (SELECT value FROM json_each(${JSON.stringify(condition.ids)}))`;
     case 'lastUpdated':
@@ -96,6 +102,9 @@ export function within(rule: Within | undefined, key = 'j.value'): Sql {
   const value = raw(
     `substr(${key}, 6, CASE instr(${key}, char(9)) WHEN 0 THEN length(${key}) ELSE instr(${key}, char(9)) - 6 END)`,
   );
+  if (rule.kind === 'ends') {
+    return rule.text === '' ? raw('') : sql` AND substr(${value}, -length(${rule.text})) = ${rule.text}`;
+  }
   return sql` AND instr(${value}, ${rule.text}) > 0`;
 }
 

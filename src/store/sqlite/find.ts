@@ -10,6 +10,7 @@ import { StoreError, typeKey } from '../store.ts';
 import { hasPrefix, holds, inRange, isKeysOnly, liveRow, within } from './conditions.ts';
 import type { Columns, Connection, Sql } from './sql.ts';
 import { joined, keysText, raw, sql } from './sql.ts';
+import { entriesOf } from './terms.ts';
 
 export type WalkPlan = Extract<Plan, { kind: 'walk' }>;
 export type SortPlan = Extract<Plan, { kind: 'sort' }>;
@@ -36,6 +37,8 @@ export interface Found {
 export interface Stretch {
   rows: Found[];
   resume?: Position;
+  /** Candidates looked at; a walk counts them only where it is to explain itself, since that reads the list again. */
+  examined?: number;
 }
 
 /** Rows looked at between two glances at the clock. */
@@ -58,6 +61,7 @@ export interface StepOptions {
   /** How many rows of the list to look at. */
   candidates: number;
   shape: Shape;
+  explain?: boolean;
 }
 
 /** Looks at the next rows of the list after the position, and stops when `limit` rows are found. */
@@ -68,7 +72,7 @@ export function walkStep(connection: Connection, plan: WalkPlan, options: StepOp
   if (stage === undefined) return { rows: [] };
   const step = stageStep(connection, plan, stage, options);
   if (step.resume !== undefined || step.rows.length >= options.limit || at === stages.length - 1) return step;
-  return { rows: step.rows, resume: secondStart(plan.by) };
+  return { ...step, resume: secondStart(plan.by) };
 }
 
 function stageStep(connection: Connection, plan: WalkPlan, stage: Stage, options: StepOptions): Stretch {
@@ -79,10 +83,19 @@ function stageStep(connection: Connection, plan: WalkPlan, stage: Stage, options
     CROSS JOIN resource r ON r.rid = d.rid
     WHERE r.type = ${plan.type} AND ${stage.guard} AND ${holds(plan.residual, place)} LIMIT ${limit}`);
   const rows = found.map((columns) => foundRow(columns, 1, [columns[0] as SortValue], shape));
-  if (rows.length >= limit) return { rows };
+  const last = rows.length >= limit ? rows.at(-1) : undefined;
+  const examined = options.explain === true ? { examined: examinedOf(connection, stage, options, last) } : {};
+  if (last !== undefined) return { rows, ...examined };
   const edge = connection.get(sql`SELECT value, rid FROM (${stage.candidates(after, 1, candidates - 1)})`);
-  if (edge === undefined) return { rows };
-  return { rows, resume: { values: [edge[0] as SortValue], tie: Number(edge[1]) } };
+  if (edge === undefined) return { rows, ...examined };
+  return { rows, ...examined, resume: { values: [edge[0] as SortValue], tie: Number(edge[1]) } };
+}
+
+/** The candidates of a step up to the last row found; all of them where the page was not filled. */
+function examinedOf(connection: Connection, stage: Stage, options: StepOptions, last: Found | undefined): number {
+  const places = connection.all(stage.candidates(options.after, options.candidates, 0));
+  const end = places.findIndex(([value, rid]) => rid === last?.rid && value === last?.at[0]);
+  return end < 0 ? places.length : end + 1;
 }
 
 function stagesOf(walk: Walk, type: string): readonly Stage[] {
@@ -196,7 +209,8 @@ export function sortedPage(
       if (options.after === undefined || compare(place, options.after) > 0) places.push(place);
     }
   }
-  return { rows: rowsOf(connection, places.sort(compare).slice(0, options.limit), options.shape) };
+  const rows = rowsOf(connection, places.sort(compare).slice(0, options.limit), options.shape);
+  return { rows, examined: ords.size };
 }
 
 /**
@@ -223,14 +237,16 @@ function ordPage(
   }
   candidates.sort(compare);
   const places: Position[] = [];
+  let examined = 0;
   for (let at = 0, size = limit * 2; at < candidates.length && places.length < limit; at += size, size = CHUNK) {
     options.late();
     const chunk = candidates.slice(at, at + size);
+    examined += chunk.length;
     const rids = chunk.map((place) => Number(place.tie));
     const found = new Set(connection.all(sql`SELECT r.rid ${matching(plan, rids)}`).map(([rid]) => Number(rid)));
     places.push(...chunk.filter((place) => found.has(Number(place.tie))));
   }
-  return { rows: rowsOf(connection, places.slice(0, limit), options.shape) };
+  return { rows: rowsOf(connection, places.slice(0, limit), options.shape), examined };
 }
 
 /** How many rows of the set match; counting stops at `cap`. */
@@ -266,7 +282,7 @@ function countList(connection: Connection, plan: SortPlan, key: Key, cap: number
 export function countSource(connection: Connection, source: Source, type: string, cap: number): number {
   if (source.kind === 'ids') return Math.min(source.ids.length, cap);
   let count = 0;
-  for (const list of listsOf(source, type)) {
+  for (const list of source.kind === 'term' ? [entriesOf(source)] : listsOf(source, type)) {
     count += connection.number(sql`SELECT count(*) FROM (${list} LIMIT ${cap - count})`);
     if (count >= cap) return cap;
   }
@@ -320,7 +336,9 @@ function listsOf(source: Source, type: string): readonly Sql[] {
       sql`SELECT r.rid, r.ord FROM json_each(${ids}) j CROSS JOIN resource r ON r.type = ${type} AND r.id = j.value`,
     ];
   }
-  if (source.kind === 'term') return [];
+  // The limit that is put to the list must end the reading of entries, not of rows alone.
+  if (source.kind === 'term')
+    return [sql`SELECT r.rid, r.ord FROM (${entriesOf(source)}) t CROSS JOIN resource r ON r.rid = t.rid`];
   const keys = source.of.flatMap((part) => ('key' in part ? [part.key] : []));
   return [...listsOfKeys(keys), ...source.of.flatMap((part) => ('key' in part ? [] : [listOfSpan(part)]))];
 }

@@ -2,17 +2,24 @@
 import type { Condition } from '../store.ts';
 import { StoreError } from '../store.ts';
 import { anyRow, holds, inRange } from './conditions.ts';
-import type { Connection, Sql } from './sql.ts';
+import type { Columns, Connection, Sql } from './sql.ts';
 import { joined, raw, sql } from './sql.ts';
 
-/** What to look through; `conditions` says for each type what is visible, and with it which types take part. */
+/** What to look through, and from when; `current` as in HistorySearch. */
 export interface HistoryQuery {
-  conditions: readonly { type: string; where: Condition }[];
-  id?: string;
+  scopes: readonly HistoryScope[];
   since?: number;
   until?: number;
+  current?: { from: number; to: number };
   after?: VersionPlace;
   limit: number;
+}
+
+/** A type that takes part: what of it is visible, and, where not all of it is asked for, which resources. */
+export interface HistoryScope {
+  type: string;
+  where: Condition;
+  ids?: readonly string[];
 }
 
 /** Where a version stands in a history. */
@@ -33,9 +40,9 @@ const CANDIDATES = 1_000;
 
 /** Up to `limit` visible versions, newest first. `late` throws when the time is over. */
 export function historyPage(connection: Connection, query: HistoryQuery, late: () => void): FoundVersion[] {
-  const heads = query.conditions.flatMap(({ type, where }) => [
-    ...visible(connection, 'resource', type, where, query, late),
-    ...visible(connection, 'history', type, where, query, late),
+  const heads = query.scopes.flatMap((scope) => [
+    ...visible(connection, 'resource', scope, query, late),
+    ...visible(connection, 'history', scope, query, late),
   ]);
   const page = heads.sort(newestFirst).slice(0, query.limit);
   return page.flatMap((head) => {
@@ -59,55 +66,83 @@ type Table = 'resource' | 'history';
 function visible(
   connection: Connection,
   table: Table,
-  type: string,
-  where: Condition,
+  scope: HistoryScope,
   query: HistoryQuery,
   late: () => void,
 ): VersionPlace[] {
-  if (where.kind === 'none') return [];
+  if (scope.where.kind === 'none' || scope.ids?.length === 0) return [];
   const rows: VersionPlace[] = [];
+  const check = checkOf(table, scope, query);
+  const step = check === undefined ? query.limit : CANDIDATES;
   let after = query.after;
   while (rows.length < query.limit) {
     late();
-    const candidates = connection.all(candidatesOf(table, type, query, after, where)).map((columns) => ({
-      lu: Number(columns[0]),
-      rid: Number(columns[1]),
-      v: Number(columns[2]),
-      isVisible: columns[3] === 1,
-    }));
+    const newest = newestOf(table, scope, query, after, step);
+    const candidates = connection.all(check === undefined ? newest : checked(newest, table, check)).map(candidateOf);
     rows.push(...candidates.filter((candidate) => candidate.isVisible));
     after = candidates.at(-1);
-    if (candidates.length < stepSize(query, where)) break;
+    if (candidates.length < step) break;
   }
   return rows.slice(0, query.limit);
 }
 
-function stepSize(query: HistoryQuery, where: Condition): number {
-  return where.kind === 'all' ? query.limit : CANDIDATES;
+function candidateOf([lu, rid, v, isVisible]: Columns): VersionPlace & { isVisible: boolean } {
+  return { lu: Number(lu), rid: Number(rid), v: Number(v), isVisible: isVisible === undefined || isVisible === 1 };
 }
 
-function candidatesOf(
+function newestOf(
   table: Table,
-  type: string,
+  scope: HistoryScope,
   query: HistoryQuery,
   after: VersionPlace | undefined,
-  where: Condition,
+  limit: number,
 ): Sql {
-  const from = query.since;
-  const to = query.until === undefined ? undefined : query.until + 1;
-  const bounds = [
-    inRange(raw('lu'), { ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) }),
-    ...(after === undefined ? [] : [isOlder(table, after)]),
-  ];
-  const limit = stepSize(query, where);
-  const newest = sql`SELECT lu, rid, v FROM ${raw(table)} ${scope(table, type, query.id)} AND ${joined(bounds, ' AND ')}
-    ORDER BY lu DESC, rid DESC, v DESC LIMIT ${limit}`;
-  if (where.kind === 'all') return sql`SELECT lu, rid, v, 1 FROM (${newest})`;
-  const current = sql`CROSS JOIN resource r ON r.rid = d.rid`;
-  if (table === 'resource')
-    return sql`SELECT d.lu, d.rid, d.v, ${holds(where, anyRow('r', type))} FROM (${newest}) d ${current}`;
-  return sql`SELECT d.lu, d.rid, d.v, ${versionVisible(where, type)} FROM (${newest}) d ${current}
-    CROSS JOIN history h ON h.rid = d.rid AND h.v = d.v`;
+  const bounds = [inRange(raw('d.lu'), rangeOf(query)), ...(after === undefined ? [] : [isOlder(table, after)])];
+  return sql`SELECT d.lu, d.rid, d.v FROM ${versionsIn(table, scope)} AND ${joined(bounds, ' AND ')}
+    ORDER BY d.lu DESC, d.rid DESC, d.v DESC LIMIT ${limit}`;
+}
+
+/** Half-open, in ms. What was current before `to` had begun by then. */
+function rangeOf({ since, until, current }: HistoryQuery): { from?: number; to?: number } {
+  const ends = [...(until === undefined ? [] : [until + 1]), ...(current === undefined ? [] : [current.to])];
+  return { ...(since === undefined ? {} : { from: since }), ...(ends.length === 0 ? {} : { to: Math.min(...ends) }) };
+}
+
+/** Versions of a type by its index, or those of some resources; ends in a condition. */
+function versionsIn(table: Table, { type, ids }: HistoryScope): Sql {
+  if (ids === undefined) return sql`${raw(`${table} d INDEXED BY ${table}_lu`)} WHERE d.type = ${type}`;
+  const [id, ...others] = ids;
+  if (id !== undefined && others.length === 0) return versionsOf(table, type, id);
+  const named = sql`json_each(${JSON.stringify(ids)}) j CROSS JOIN resource`;
+  if (table === 'resource') return sql`${named} d ON d.type = ${type} AND d.id = j.value WHERE 1`;
+  return sql`${named} o ON o.type = ${type} AND o.id = j.value CROSS JOIN history d ON d.rid = o.rid WHERE 1`;
+}
+
+function versionsOf(table: Table, type: string, id: string): Sql {
+  if (table === 'resource') return sql`resource d WHERE d.type = ${type} AND d.id = ${id}`;
+  return sql`history d WHERE d.rid = (SELECT rid FROM resource WHERE type = ${type} AND id = ${id})`;
+}
+
+/** What must be looked up for each version `d`, with its current row `r` and, of a past one, its own row `h`. */
+function checkOf(table: Table, { type, where }: HistoryScope, { current }: HistoryQuery): Sql | undefined {
+  const isShown =
+    where.kind === 'all' ? [] : [table === 'resource' ? holds(where, anyRow('r', type)) : versionVisible(where, type)];
+  const wasCurrent = current === undefined || table === 'resource' ? [] : [lasted(current.from)];
+  const checks = [...isShown, ...wasCurrent];
+  return checks.length === 0 ? undefined : joined(checks, ' AND ');
+}
+
+/** The next version came after `from`, and not in the same instant as this one, which then never was the current one. */
+function lasted(from: number): Sql {
+  const next = raw(
+    'coalesce((SELECT n.lu FROM history n WHERE n.rid = d.rid AND n.v = d.v + 1), (SELECT n.lu FROM resource n WHERE n.rid = d.rid))',
+  );
+  return sql`${next} > max(${from}, d.lu)`;
+}
+
+function checked(newest: Sql, table: Table, check: Sql): Sql {
+  const past = raw(table === 'resource' ? '' : 'CROSS JOIN history h ON h.rid = d.rid AND h.v = d.v');
+  return sql`SELECT d.lu, d.rid, d.v, (${check}) FROM (${newest}) d CROSS JOIN resource r ON r.rid = d.rid ${past}`;
 }
 
 /** A past version `h` shows only when it and the current row `r` may be seen. */
@@ -118,13 +153,7 @@ export function versionVisible(where: Condition, type: string): Sql {
 
 /** A current row is the newest version of its row id, so it never comes after another version with the same place. */
 function isOlder(table: Table, { lu, rid, v }: VersionPlace): Sql {
-  return table === 'resource' ? sql`(lu, rid) < (${lu}, ${rid})` : sql`(lu, rid, v) < (${lu}, ${rid}, ${v})`;
-}
-
-function scope(table: Table, type: string, id: string | undefined): Sql {
-  if (id === undefined) return sql`INDEXED BY ${raw(`${table}_lu`)} WHERE type = ${type}`;
-  if (table === 'resource') return sql`WHERE type = ${type} AND id = ${id}`;
-  return sql`WHERE rid = (SELECT rid FROM resource WHERE type = ${type} AND id = ${id})`;
+  return table === 'resource' ? sql`(d.lu, d.rid) < (${lu}, ${rid})` : sql`(d.lu, d.rid, d.v) < (${lu}, ${rid}, ${v})`;
 }
 
 function newestFirst(a: VersionPlace, b: VersionPlace): number {

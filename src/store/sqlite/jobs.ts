@@ -8,12 +8,22 @@ import type { PackedCheck, PackedWrite } from './write.ts';
 
 /** A job for the writer. Jobs of one batch share a transaction; each one alone takes effect wholly or not at all. */
 export type WriteJob =
-  | { kind: 'commit'; writes: readonly PackedWrite[]; checks: readonly PackedCheck[] }
+  | { kind: 'commit'; writes: readonly PackedWrite[]; checks: readonly PackedCheck[]; dryRun?: true }
   | { kind: 'put'; record: { kind: string; id: string; value: string; expires: number | null }; expect: number }
   | { kind: 'remove'; record: { kind: string; id: string }; expect: number | null }
   | { kind: 'sweep' }
   | { kind: 'forget'; seq: string }
-  | { kind: 'reindex'; rows: readonly { type: string; id: string; version: number; ord: number; keys: string }[] };
+  | { kind: 'reindex'; rows: readonly ReindexedRow[] };
+
+/** See Reindexed; keys and terms as the file has them. */
+export interface ReindexedRow {
+  type: string;
+  id: string;
+  version: number;
+  ord: number;
+  keys: string;
+  tokens: string;
+}
 
 /** What a job of each kind resolves to; `put` gives 0 when another was faster, `remove` the number removed. */
 export type WriteResult = readonly Written[] | number;
@@ -35,11 +45,20 @@ export interface PackedError {
 
 /** A job for the reader. */
 export type ReadJob =
-  | { kind: 'walk'; plan: WalkPlan; after: Position | undefined; limit: number; shape: Shape; budgetMs: number }
+  | {
+      kind: 'walk';
+      plan: WalkPlan;
+      after: Position | undefined;
+      limit: number;
+      shape: Shape;
+      explain: boolean;
+      budgetMs: number;
+    }
   | { kind: 'sort'; plan: SortPlan; after: Position | undefined; limit: number; shape: Shape; budgetMs: number }
   | { kind: 'count'; plan: SortPlan; cap: number; budgetMs: number }
   | { kind: 'history'; query: HistoryQuery; budgetMs: number }
-  | { kind: 'stats' };
+  | { kind: 'stats' }
+  | { kind: 'terms' };
 
 export interface ReadResults {
   walk: Stretch;
@@ -47,6 +66,8 @@ export interface ReadResults {
   count: number;
   history: FoundVersion[];
   stats: readonly (readonly [type: string, count: number])[];
+  /** Problems of the index of terms. */
+  terms: readonly string[];
 }
 
 /** An error as it crosses threads. What is no StoreError came from SQLite: full disk, lock, damage. */

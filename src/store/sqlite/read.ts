@@ -7,6 +7,7 @@ import { deadline, historyPage, typesPresent } from './history.ts';
 import type { ReadJob, ReadResults } from './jobs.ts';
 import type { Connection } from './sql.ts';
 import { sql } from './sql.ts';
+import { termProblems } from './verify.ts';
 
 /** Candidates between two glances at the clock: at most some 0.2 s with costly conditions. */
 const STEP = 20_000;
@@ -22,6 +23,8 @@ export function runRead(connection: Connection, job: ReadJob): ReadResults[ReadJ
       return snapshot(connection, () => countMatches(connection, job.plan, job.cap, deadline(job.budgetMs)));
     case 'history':
       return snapshot(connection, () => historyPage(connection, job.query, deadline(job.budgetMs)));
+    case 'terms':
+      return snapshot(connection, () => termProblems(connection));
     case 'stats':
       return typesPresent(connection).map((type) => [type, liveOf(connection, type)] as const);
   }
@@ -34,16 +37,18 @@ function liveOf(connection: Connection, type: string): number {
 function walkOn(connection: Connection, job: Extract<ReadJob, { kind: 'walk' }>): Stretch {
   const late = deadline(job.budgetMs);
   const rows: Found[] = [];
+  let examined = 0;
   let after = job.after;
   while (rows.length < job.limit) {
-    const options = { after, limit: job.limit - rows.length, candidates: STEP, shape: job.shape };
+    const options = { after, limit: job.limit - rows.length, candidates: STEP, shape: job.shape, explain: job.explain };
     const step = walkStep(connection, job.plan, options);
     for (const row of step.rows) rows.push(row);
+    examined += step.examined ?? 0;
     if (step.resume === undefined) break;
     after = step.resume;
     if (rows.length < job.limit) late();
   }
-  return { rows };
+  return { rows, examined };
 }
 
 /** Several statements that see the same state of the store. */

@@ -1,9 +1,10 @@
 // Private records, the outbox and reindexing: the small writes of the store, and the reads of records and outbox.
 import type { Change, Outbox, Records, StoredRecord } from '../store.ts';
-import type { WriteJob } from './jobs.ts';
+import type { ReindexedRow, WriteJob } from './jobs.ts';
 import type { Columns, Connection } from './sql.ts';
 import { sql } from './sql.ts';
-import { reindexRow } from './write.ts';
+import { digestOf } from './terms.ts';
+import { reindexRow, type Target } from './write.ts';
 
 type SmallJob = Exclude<WriteJob, { kind: 'commit' }>;
 
@@ -11,7 +12,7 @@ type SmallJob = Exclude<WriteJob, { kind: 'commit' }>;
 export type Send = (job: SmallJob) => Promise<number>;
 
 /** Performs a job inside the write transaction; resolves as WriteResult says. */
-export function applyJob(connection: Connection, job: SmallJob, now: number): number {
+export function applyJob({ connection, terms }: Target, job: SmallJob, now: number): number {
   switch (job.kind) {
     case 'put':
       return put(connection, job.record, job.expect, now);
@@ -22,7 +23,7 @@ export function applyJob(connection: Connection, job: SmallJob, now: number): nu
     case 'forget':
       return connection.run(sql`DELETE FROM outbox WHERE seq <= ${Number(job.seq)}`);
     case 'reindex':
-      return job.rows.filter((row) => reindex(connection, row)).length;
+      return job.rows.filter((row) => reindex({ connection, terms }, row)).length;
   }
 }
 
@@ -101,15 +102,16 @@ function remove(
     AND (${expect} IS NULL OR v = ${expect}) AND (expires IS NULL OR expires > ${now})`);
 }
 
-function reindex(
-  connection: Connection,
-  row: { type: string; id: string; version: number; ord: number; keys: string },
-): boolean {
-  const found = connection.get(sql`SELECT rid, ord, keys FROM resource
+function reindex({ connection, terms }: Target, row: ReindexedRow): boolean {
+  const found = connection.get(sql`SELECT rid, ord, keys, terms FROM resource
     WHERE type = ${row.type} AND id = ${row.id} AND v = ${row.version} AND ord IS NOT NULL`);
   if (found === undefined) return false;
   const current = { rid: Number(found[0]), ord: Number(found[1]), keys: String(found[2]) };
-  connection.run(sql`UPDATE resource SET ord = ${row.ord}, keys = ${row.keys} WHERE rid = ${current.rid}`);
+  const digest = digestOf(row.tokens);
+  connection.run(
+    sql`UPDATE resource SET ord = ${row.ord}, keys = ${row.keys}, terms = ${digest} WHERE rid = ${current.rid}`,
+  );
   reindexRow(connection, current, row);
+  terms.set(current.rid, Number(found[3]), digest, row.tokens);
   return true;
 }

@@ -2,23 +2,27 @@
 //
 //   resource  current version of each resource; a tombstone has ord and body NULL and keeps the keys it had.
 //             rid is stable for the life of (type, id). Keys stand before the body: a row check reads no body page.
+//             terms is a digest, 0 where there are none.
 //   idx       the one index over keys, each list by clinical date; live resources only.
+//   term      the terms of live resources, see terms.ts.
 //   history   versions that were replaced or deleted, copied there when that happened.
 //   record    private keyed records; outbox: committed changes not yet taken note of; setting: schema version.
 import { DatabaseSync } from 'node:sqlite';
 import { StoreError } from '../store.ts';
+import { TERM_TABLES } from './terms.ts';
 
-export const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 2;
 
 const TABLES = `
 CREATE TABLE resource (
   rid INTEGER PRIMARY KEY, type TEXT NOT NULL, id TEXT NOT NULL, v INTEGER NOT NULL, lu INTEGER NOT NULL, ord INTEGER,
-  keys TEXT NOT NULL, body BLOB, UNIQUE (type, id)
+  keys TEXT NOT NULL, terms INTEGER NOT NULL DEFAULT 0, body BLOB, UNIQUE (type, id)
 ) STRICT;
 CREATE INDEX resource_lu ON resource (type, lu, rid);
 CREATE TABLE idx (
   k TEXT NOT NULL, ord INTEGER NOT NULL, rid INTEGER NOT NULL, PRIMARY KEY (k, ord, rid)
 ) STRICT, WITHOUT ROWID;
+${TERM_TABLES}
 CREATE TABLE history (
   rid INTEGER NOT NULL, v INTEGER NOT NULL, type TEXT NOT NULL, lu INTEGER NOT NULL, keys TEXT NOT NULL, body BLOB,
   PRIMARY KEY (rid, v)
@@ -34,8 +38,11 @@ CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOU
 INSERT INTO setting VALUES ('schema', '${SCHEMA_VERSION}');
 `;
 
-/** Step n makes a file of schema n one of schema n + 1. None yet: 1 is the first schema. */
-const UPGRADES: ReadonlyMap<number, (db: DatabaseSync) => void> = new Map();
+/** Step n makes a file of schema n one of schema n + 1. */
+const UPGRADES: ReadonlyMap<number, (db: DatabaseSync) => void> = new Map([
+  // Resources have no terms until they are written or indexed anew.
+  [1, (db) => db.exec(`ALTER TABLE resource ADD COLUMN terms INTEGER NOT NULL DEFAULT 0; ${TERM_TABLES}`)],
+]);
 
 /** WAL of 32,000 pages (128 MB) before it is copied back: bundles cost 0.69x of what they do with the default of 1,000. */
 const WAL_PAGES = 32_000;

@@ -1,8 +1,9 @@
 // The store on one SQLite file. Reads that are known to be short happen on the main thread (a get costs 8 µs, through
 // a thread more than twice that); writes on the writer thread; whatever may be wide on the reader thread.
-import { simplify } from '../conditions.ts';
+import { asksForTerms, simplify } from '../conditions.ts';
 import type { Position } from '../cursor.ts';
 import { badCursor, readCursor, searchCursor, searchPosition, writeCursor } from '../cursor.ts';
+import { type CountNoted, explanationOf, noting } from '../explain.ts';
 import type { Plan, Probe } from '../planner.ts';
 import { orderOf, plan, planCount } from '../planner.ts';
 import { sizesRemembered } from '../sizes.ts';
@@ -19,6 +20,7 @@ import type {
   Records,
   Row,
   Search,
+  SortKey,
   Store,
   Written,
 } from '../store.ts';
@@ -26,13 +28,14 @@ import { StoreError } from '../store.ts';
 import { anyRow, holds, liveRow } from './conditions.ts';
 import type { Found, Shape, Stretch } from './find.ts';
 import { countSource, fewMatches, walkStep } from './find.ts';
-import { typesPresent, versionVisible } from './history.ts';
+import { type HistoryScope, typesPresent, versionVisible } from './history.ts';
 import type { Answer, ReadJob, ReadResults } from './jobs.ts';
 import { unpackError } from './jobs.ts';
 import { runRead } from './read.ts';
 import { createOutbox, createRecords } from './records.ts';
 import type { Columns, Connection } from './sql.ts';
 import { keysText, raw, sql } from './sql.ts';
+import { tokensOf } from './terms.ts';
 import { Thread } from './thread.ts';
 import { verifyStore } from './verify.ts';
 import { Writer } from './writer.ts';
@@ -45,13 +48,25 @@ const SET_HERE = 1_000;
 const REMEMBERED_FROM = 1_000;
 /** Index entries that the main thread counts: 0.1 ms. */
 const COUNT_HERE = 2_000;
+/** Resources whose whole history the main thread looks through. */
+const HISTORIES_HERE = 10;
 const VERSION = 'r.id, r.v, r.lu, r.body';
 const READ = `SELECT ${VERSION} FROM resource r WHERE r.type = ? AND r.id = ?`;
 
+interface FindOptions {
+  after: Position | undefined;
+  limit: number;
+  shape: Shape;
+  explain: boolean;
+  budgetMs: number;
+}
+
 export class SqliteStore implements Store {
   readonly name: string;
+  readonly isShared = false;
   readonly records: Records;
   readonly outbox: Outbox;
+  readonly #path: string;
   readonly #connection: Connection;
   readonly #writer: Writer;
   readonly #reader: Thread;
@@ -60,6 +75,7 @@ export class SqliteStore implements Store {
 
   constructor(options: { path: string; connection: Connection; now: () => number }) {
     this.name = `SQLite ${options.path}`;
+    this.#path = options.path;
     this.#connection = options.connection;
     this.#writer = new Writer(options.path, options.now);
     this.#reader = new Thread('reader-worker', options.path);
@@ -110,25 +126,27 @@ export class SqliteStore implements Store {
   }
 
   async search(search: Search, filter: Filter): Promise<Page> {
-    const { type, limit } = search;
-    const found = await plan(search, filter, this.#probe);
+    const start = performance.now();
+    const { type, limit, budgetMs, explain = false } = search;
+    const counts: CountNoted[] = [];
+    const found = await plan(search, filter, explain ? noting(this.#probe, counts) : this.#probe);
     const order = orderOf(search);
     const after = search.after === undefined ? undefined : searchPosition(type, order, search.after, 'number');
-    if (found.kind === 'none') return { rows: [] };
     const shape = { bodyless: search.bodyless === true, keysOf: search.keysOf ?? [] };
     // One row more than the page tells whether there is a next one.
-    const stretch = await this.#find(found, { after, limit: limit + 1, shape, budgetMs: search.budgetMs });
-    const rows = stretch.rows.slice(0, limit);
-    const last = rows.at(-1);
-    const page = { rows: rows.map((row) => pageRow(type, row)) };
-    if (stretch.rows.length <= limit || last === undefined) return page;
-    return { ...page, next: searchCursor(type, order, { values: last.at, tie: last.rid }) };
+    const options = { after, limit: limit + 1, shape, explain, budgetMs };
+    const stretch: Stretch = found.kind === 'none' ? { rows: [] } : await this.#find(found, options);
+    const page = pageOf(stretch, { type, limit, order });
+    if (!explain) return page;
+    const cost = { counts, examined: stretch.examined ?? 0, ms: performance.now() - start };
+    return { ...page, explanation: explanationOf(found, cost) };
   }
 
   async count(alias: Alias, { cap, budgetMs }: { cap: number; budgetMs: number }, filter: Filter): Promise<Count> {
     const found = await planCount(alias, filter, this.#probe);
     if (found.kind !== 'sort') return { count: 0, exact: true };
-    const isShort = found.residual.kind === 'all' ? cap <= COUNT_HERE : (found.estimate ?? SET_HERE) < SET_HERE;
+    const isSmall = (found.estimate ?? SET_HERE) < SET_HERE && !asksForTerms(found.residual);
+    const isShort = found.residual.kind === 'all' && found.source.kind !== 'term' ? cap <= COUNT_HERE : isSmall;
     const count = await this.#run({ kind: 'count', plan: found, cap: cap + 1, budgetMs }, isShort);
     return count > cap ? { count: cap, exact: false } : { count, exact: true };
   }
@@ -136,18 +154,20 @@ export class SqliteStore implements Store {
   async history(search: HistorySearch, filter: Filter): Promise<Page> {
     const about = `history ${search.type ?? ''} ${search.id ?? ''}`;
     const after = search.after === undefined ? undefined : versionPlace(readCursor(about, search.after));
-    const types = search.type === undefined ? typesPresent(this.#open()) : [search.type];
-    const conditions = types.map((type) => ({ type, where: visibleTo(filter, type) }));
+    if (search.current !== undefined && search.current.from >= search.current.to) return { rows: [] };
+    const scopes = this.#historyScopes(search, filter);
+    const { since, until, current } = search;
     const query = {
-      conditions,
+      scopes,
       limit: search.limit + 1,
-      ...(search.id === undefined ? {} : { id: search.id }),
-      ...(search.since === undefined ? {} : { since: search.since }),
-      ...(search.until === undefined ? {} : { until: search.until }),
+      ...(since === undefined ? {} : { since }),
+      ...(until === undefined ? {} : { until }),
+      ...(current === undefined ? {} : { current }),
       ...(after === undefined ? {} : { after }),
     };
-    const isShort =
-      search.id !== undefined || conditions.every(({ where }) => where.kind === 'all' || where.kind === 'none');
+    const isShort = scopes.every(({ where, ids }) =>
+      ids === undefined ? current === undefined && isSimple(where) : ids.length <= HISTORIES_HERE,
+    );
     const found = await this.#run({ kind: 'history', query, budgetMs: search.budgetMs }, isShort);
     const shown = found.slice(0, search.limit);
     const rows = shown.map(({ type, id, v, lu, body }) => ({ type, id, version: v, lastUpdated: lu, body }));
@@ -196,18 +216,19 @@ export class SqliteStore implements Store {
   }
 
   async reindex(rows: Parameters<Store['reindex']>[0]): Promise<number> {
-    const packed = rows.map(({ type, id, version, ord, keys }) => ({
+    const packed = rows.map(({ type, id, version, ord, keys, terms }) => ({
       type,
       id,
       version,
       ord,
       keys: keysText(keys),
+      tokens: tokensOf(terms),
     }));
     return this.#writer.send({ kind: 'reindex', rows: packed });
   }
 
   verify({ onProgress = () => {} }: { onProgress?: (done: number) => void }): AsyncIterable<string> {
-    return verifyStore(this.#open(), onProgress);
+    return verifyStore(this.#open(), () => this.#termProblems(), onProgress);
   }
 
   async ping(): Promise<void> {
@@ -227,37 +248,71 @@ export class SqliteStore implements Store {
     await this.#writer.close();
   }
 
+  /** On a thread of its own: searches do not wait for it. */
+  async #termProblems(): Promise<readonly string[]> {
+    const thread = new Thread('reader-worker', this.#path);
+    try {
+      return okOf((await thread.ask({ kind: 'terms' })) as Answer<readonly string[]>);
+    } finally {
+      await thread.close();
+    }
+  }
+
   #open(): Connection {
     if (this.#isClosed) throw new StoreError('unavailable', 'The store is closed');
     return this.#connection;
   }
 
-  async #find(
-    found: Exclude<Plan, { kind: 'none' }>,
-    options: { after: Position | undefined; limit: number; shape: Shape; budgetMs: number },
-  ): Promise<Stretch> {
+  async #find(found: Exclude<Plan, { kind: 'none' }>, options: FindOptions): Promise<Stretch> {
+    const { residual } = found;
     if (found.kind === 'sort') {
-      return this.#run({ kind: 'sort', plan: found, ...options }, (found.estimate ?? SET_HERE) < SET_HERE);
+      const isShort = (found.estimate ?? SET_HERE) < SET_HERE && !asksForTerms(residual);
+      return this.#run({ kind: 'sort', plan: found, ...options }, isShort);
     }
-    // A sort by keys may have to order many rows with the same key before it has the first.
-    if (found.by.kind === 'keys') return this.#run({ kind: 'walk', plan: found, ...options }, false);
+    // A sort by keys may have to order many rows with the same key before it has the first; to check a row for a term
+    // means to look it up in a list, or to read the list before.
+    if (found.by.kind === 'keys' || asksForTerms(residual)) {
+      return this.#run({ kind: 'walk', plan: found, ...options }, false);
+    }
     const start = performance.now();
-    const { rows, resume } = walkStep(this.#open(), found, { ...options, candidates: CANDIDATES_HERE });
-    if (resume === undefined) return { rows };
+    const { resume, ...step } = walkStep(this.#open(), found, { ...options, candidates: CANDIDATES_HERE });
+    if (resume === undefined) return step;
     const budgetMs = options.budgetMs - (performance.now() - start);
-    const limit = options.limit - rows.length;
+    const limit = options.limit - step.rows.length;
     const rest = await this.#run({ kind: 'walk', plan: found, ...options, after: resume, limit, budgetMs }, false);
-    return { rows: [...rows, ...rest.rows] };
+    return { rows: [...step.rows, ...rest.rows], examined: (step.examined ?? 0) + (rest.examined ?? 0) };
+  }
+
+  /** The types that take part, and which of their resources. */
+  #historyScopes({ type, id, of }: HistorySearch, filter: Filter): HistoryScope[] {
+    const named = of?.filter((one) => (type ?? one.type) === one.type && (id ?? one.id) === one.id);
+    const types = type !== undefined ? [type] : (named?.map((one) => one.type) ?? typesPresent(this.#open()));
+    return [...new Set(types)].map((each) => {
+      const where = visibleTo(filter, each);
+      if (named !== undefined) {
+        const ids = named.flatMap((one) => (one.type === each ? [one.id] : []));
+        return { type: each, where, ids: [...new Set(ids)] };
+      }
+      return id === undefined ? { type: each, where } : { type: each, where, ids: [id] };
+    });
   }
 
   /** Does it here when it is short, else on the reader thread. */
   async #run<J extends ReadJob>(job: J, isShort: boolean): Promise<ReadResults[J['kind']]> {
     const connection = this.#open();
     if (isShort) return runRead(connection, job) as ReadResults[J['kind']];
-    const answer = (await this.#reader.ask(job)) as Answer<ReadResults[J['kind']]>;
-    if ('error' in answer) throw unpackError(answer.error);
-    return answer.ok;
+    return okOf((await this.#reader.ask(job)) as Answer<ReadResults[J['kind']]>);
   }
+}
+
+function okOf<T>(answer: Answer<T>): T {
+  if ('error' in answer) throw unpackError(answer.error);
+  return answer.ok;
+}
+
+/** Nothing has to be looked up in the rows. */
+function isSimple(where: Condition): boolean {
+  return where.kind === 'all' || where.kind === 'none';
 }
 
 /** What the filter lets through of a type; its joins are part of the rule and are not narrowed again. */
@@ -273,6 +328,15 @@ function rowOf(type: string, [id, version, lastUpdated, body]: Columns): Row {
     lastUpdated: Number(lastUpdated),
     body: (body ?? null) as Uint8Array | null,
   };
+}
+
+function pageOf(found: Stretch, search: { type: string; limit: number; order: readonly SortKey[] }): Page {
+  const { type, limit, order } = search;
+  const rows = found.rows.slice(0, limit);
+  const last = rows.at(-1);
+  const page = { rows: rows.map((row) => pageRow(type, row)) };
+  if (found.rows.length <= limit || last === undefined) return page;
+  return { ...page, next: searchCursor(type, order, { values: last.at, tie: last.rid }) };
 }
 
 function pageRow(type: string, { id, version, lastUpdated, body, keys }: Found): Row {

@@ -7,6 +7,7 @@ import { countSource, fewMatches, sortedPage, walkStep } from './find.ts';
 import { deadline } from './history.ts';
 import type { Connection } from './sql.ts';
 import { sql } from './sql.ts';
+import { digestOf, type WaitingTerms } from './terms.ts';
 
 /** A write as it crosses to the writer thread: keys as JSON text, the body as a stretch of the batch's bytes. */
 export interface PackedWrite {
@@ -16,6 +17,8 @@ export interface PackedWrite {
   stampAt: number;
   ord: number;
   keys: string;
+  /** As the index takes them, see terms.ts. */
+  tokens: string;
   expect?: 'absent' | number;
 }
 
@@ -75,14 +78,20 @@ async function findIds(connection: Connection, check: PackedCheck): Promise<stri
   }
 }
 
+/** Where writes go: the transaction, and the terms that wait for its end. */
+export interface Target {
+  connection: Connection;
+  terms: WaitingTerms;
+}
+
 /** Applies the writes in order. Throws StoreError('version') when one expected something else. */
 export function applyWrites(
-  connection: Connection,
+  { connection, terms }: Target,
   writes: readonly PackedWrite[],
   bytes: Uint8Array,
   lu: number,
 ): Written[] {
-  return writes.map((write, at) => applyWrite(connection, write, bytes, lu, at));
+  return writes.map((write, at) => applyWrite({ connection, terms }, write, bytes, lu, at));
 }
 
 interface Current {
@@ -91,12 +100,15 @@ interface Current {
   /** Null when deleted. */
   ord: number | null;
   keys: string;
+  /** A digest. */
+  terms: number;
 }
 
-function applyWrite(connection: Connection, write: PackedWrite, bytes: Uint8Array, lu: number, at: number): Written {
+function applyWrite(target: Target, write: PackedWrite, bytes: Uint8Array, lu: number, at: number): Written {
+  const { connection } = target;
   const body = write.body === null ? null : bytes.subarray(write.body.from, write.body.to);
   if (write.expect === 'absent' && body !== null) {
-    const rid = insertResource(connection, write, stamped(body, write.stampAt, 1, lu), lu);
+    const rid = insertResource(target, write, stamped(body, write.stampAt, 1, lu), lu);
     if (rid !== undefined) return wrote(connection, write, { version: 1, lastUpdated: lu, created: true });
   }
   const current = find(connection, write);
@@ -108,9 +120,9 @@ function applyWrite(connection: Connection, write: PackedWrite, bytes: Uint8Arra
   const version = (current?.version ?? 0) + 1;
   const stampedBody = body === null ? null : stamped(body, write.stampAt, version, lu);
   if (current === undefined) {
-    if (stampedBody !== null) insertResource(connection, write, stampedBody, lu);
+    if (stampedBody !== null) insertResource(target, write, stampedBody, lu);
   } else {
-    replace(connection, current, write, stampedBody, version, lu);
+    replace(target, current, write, stampedBody, version, lu);
   }
   return wrote(connection, write, { version, lastUpdated: lu, created: body !== null && !isLive });
 }
@@ -126,27 +138,40 @@ function wrote(connection: Connection, write: PackedWrite, written: Written): Wr
 }
 
 function find(connection: Connection, { type, id }: PackedWrite): Current | undefined {
-  const row = connection.get(sql`SELECT rid, v, ord, keys FROM resource WHERE type = ${type} AND id = ${id}`);
+  const row = connection.get(sql`SELECT rid, v, ord, keys, terms FROM resource WHERE type = ${type} AND id = ${id}`);
   if (row === undefined) return undefined;
-  const [rid, version, ord, keys] = row;
-  return { rid: Number(rid), version: Number(version), ord: ord === null ? null : Number(ord), keys: String(keys) };
+  const [rid, version, ord, keys, terms] = row;
+  return {
+    rid: Number(rid),
+    version: Number(version),
+    ord: ord === null ? null : Number(ord),
+    keys: String(keys),
+    terms: Number(terms),
+  };
 }
 
 /** The new row's id; undefined when the id is taken. */
-function insertResource(connection: Connection, write: PackedWrite, body: Uint8Array, lu: number): number | undefined {
-  const { type, id, ord, keys } = write;
+function insertResource(
+  { connection, terms }: Target,
+  write: PackedWrite,
+  body: Uint8Array,
+  lu: number,
+): number | undefined {
+  const { type, id, ord, keys, tokens } = write;
+  const digest = digestOf(tokens);
   const insert = connection.statement(
-    'INSERT INTO resource (type, id, v, lu, ord, keys, body) VALUES (?, ?, 1, ?, ?, ?, ?) ON CONFLICT (type, id) DO NOTHING',
+    'INSERT INTO resource (type, id, v, lu, ord, keys, terms, body) VALUES (?, ?, 1, ?, ?, ?, ?, ?) ON CONFLICT (type, id) DO NOTHING',
   );
-  const { changes, lastInsertRowid } = insert.run(type, id, lu, ord, keys, body);
+  const { changes, lastInsertRowid } = insert.run(type, id, lu, ord, keys, digest, body);
   if (Number(changes) === 0) return undefined;
   const rid = Number(lastInsertRowid);
   addKeys(connection, keys, ord, rid);
+  terms.set(rid, 0, digest, tokens);
   return rid;
 }
 
 function replace(
-  connection: Connection,
+  { connection, terms }: Target,
   current: Current,
   write: PackedWrite,
   body: Uint8Array | null,
@@ -159,10 +184,12 @@ function replace(
   );
   const ord = body === null ? null : write.ord;
   const keys = body === null ? current.keys : write.keys;
+  const digest = digestOf(write.tokens);
   connection.run(
-    sql`UPDATE resource SET v = ${version}, lu = ${lu}, ord = ${ord}, keys = ${keys}, body = ${body} WHERE rid = ${rid}`,
+    sql`UPDATE resource SET v = ${version}, lu = ${lu}, ord = ${ord}, keys = ${keys}, terms = ${digest}, body = ${body} WHERE rid = ${rid}`,
   );
   reindexRow(connection, current, { ord, keys });
+  terms.set(rid, current.terms, digest, write.tokens);
 }
 
 /** Makes the index rows of a resource those of its new keys; `ord` null: none. */

@@ -1,14 +1,17 @@
 // The writer thread: each batch of jobs is one transaction and one fsync, each job a savepoint of its own.
 import { parentPort, workerData } from 'node:worker_threads';
+import { asksForTerms } from '../conditions.ts';
 import { typesPresent } from './history.ts';
 import type { Answer, WriteBatch, WriteJob, WriteResult } from './jobs.ts';
 import { packError } from './jobs.ts';
 import { applyJob } from './records.ts';
 import { openWriter } from './schema.ts';
 import { Connection, raw, sql } from './sql.ts';
+import { WaitingTerms } from './terms.ts';
 import { applyWrites, verifyChecks } from './write.ts';
 
 const connection = new Connection(openWriter((workerData as { path: string }).path));
+const terms = new WaitingTerms();
 let lastUpdated = latest();
 let othersVersion = dataVersion();
 let queue: Promise<void> = Promise.resolve();
@@ -48,34 +51,49 @@ async function runBatch(batch: WriteBatch): Promise<readonly Answer<WriteResult>
     const instant = nextInstant(batch.now);
     const answers: Answer<WriteResult>[] = [];
     for (const job of batch.jobs) answers.push(await runJob(job, batch, instant));
+    terms.write(connection);
     run('COMMIT');
-    lastUpdated = instant;
+    if (!batch.jobs.every(isDry)) lastUpdated = instant;
     return answers;
   } catch (error) {
+    terms.clear();
     if (connection.db.isTransaction) run('ROLLBACK');
     return batch.jobs.map(() => ({ error: { ...packError(error), kind: 'unavailable' } }));
   }
 }
 
 async function runJob(job: WriteJob, batch: WriteBatch, instant: number): Promise<Answer<WriteResult>> {
+  // What this one asks for may be what one before it wrote.
+  if (job.kind === 'commit' && job.checks.some(({ where }) => asksForTerms(where))) terms.write(connection);
   run('SAVEPOINT job');
   try {
     const ok = await perform(job, batch, instant);
+    if (isDry(job)) undo();
+    terms.keep();
     run('RELEASE job');
     return { ok };
   } catch (error) {
     // A full disk may have ended the whole transaction already: then the batch fails.
     if (!connection.db.isTransaction) throw error;
-    run('ROLLBACK TO job');
+    undo();
     run('RELEASE job');
     return { error: packError(error) };
   }
 }
 
+function undo(): void {
+  run('ROLLBACK TO job');
+  terms.drop();
+}
+
+function isDry(job: WriteJob): boolean {
+  return job.kind === 'commit' && job.dryRun === true;
+}
+
 async function perform(job: WriteJob, batch: WriteBatch, instant: number): Promise<WriteResult> {
-  if (job.kind !== 'commit') return applyJob(connection, job, batch.now);
+  if (job.kind !== 'commit') return applyJob({ connection, terms }, job, batch.now);
   if (job.checks.length > 0) await verifyChecks(connection, job.checks);
-  return applyWrites(connection, job.writes, batch.bytes, instant);
+  return applyWrites({ connection, terms }, job.writes, batch.bytes, instant);
 }
 
 function run(text: string): void {

@@ -6,6 +6,7 @@ import { StoreError } from '../store.ts';
 import type { Answer, WriteBatch, WriteJob, WriteResult } from './jobs.ts';
 import { unpackError } from './jobs.ts';
 import { keysText } from './sql.ts';
+import { tokensOf } from './terms.ts';
 import { Thread } from './thread.ts';
 
 interface Queued {
@@ -38,7 +39,7 @@ export class Writer {
   async commit(commit: Commit): Promise<Written[]> {
     const bodies: Uint8Array[] = [];
     let from = 0;
-    const writes = commit.writes.map(({ type, id, body, stampAt, ord, keys, expect }) => {
+    const writes = commit.writes.map(({ type, id, body, stampAt, ord, keys, terms, expect }) => {
       const packed = body === null ? null : { from, to: from + body.length };
       if (body !== null) bodies.push(body);
       from += body?.length ?? 0;
@@ -49,6 +50,7 @@ export class Writer {
         stampAt,
         ord,
         keys: keysText(keys),
+        tokens: tokensOf(terms),
         ...(expect === undefined ? {} : { expect }),
       };
     });
@@ -57,7 +59,8 @@ export class Writer {
       ids,
       atMost,
     }));
-    return (await this.#send({ kind: 'commit', writes, checks }, bodies)) as Written[];
+    const dryRun = commit.dryRun === true ? { dryRun: true as const } : {};
+    return (await this.#send({ kind: 'commit', writes, checks, ...dryRun }, bodies)) as Written[];
   }
 
   /** Any other job; resolves to its number. */
