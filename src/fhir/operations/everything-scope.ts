@@ -5,7 +5,7 @@ import { and, not, or } from '../../store/conditions.ts';
 import type { Alias, Condition, Key, Row } from '../../store/store.ts';
 import type { EngineContext } from '../context.ts';
 import { compartmentKey } from '../search/keys.ts';
-import { membership } from '../search/search.ts';
+import { membership } from '../search/question.ts';
 import { rangeOf } from '../search/values.ts';
 
 export interface Scope {

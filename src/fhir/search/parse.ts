@@ -6,7 +6,8 @@ import { nearest } from '../../base/text.ts';
 import type { Definitions, SearchParameter } from '../../model/definitions.ts';
 import { elementNames, type Selection } from '../subset.ts';
 import type { Criterion, SortBy } from './criteria.ts';
-import { type Filter, type FilterOperator, parseFilter } from './filter.ts';
+import { type Filter, parseFilter } from './filter.ts';
+import { type Comparison, FILTER_MEANING, FILTER_MEANING_OF, filterValue } from './filter-meaning.ts';
 import { circleOf } from './near.ts';
 import { queryPairs, queryString, splitUnescaped } from './query.ts';
 
@@ -463,83 +464,6 @@ class SearchParser {
     }
     return { source, parameter, ...(target === undefined ? {} : { target }), iterate };
   }
-}
-
-type Comparison = Extract<Filter, { kind: 'compare' }>;
-
-interface FilterMeaning {
-  modifier?: string;
-  prefix?: string;
-}
-
-const AS_PREFIX: Partial<Record<FilterOperator, FilterMeaning>> = Object.fromEntries(
-  ['eq', 'ne', 'gt', 'lt', 'ge', 'le', 'ap', 'sa', 'eb'].map((prefix) => [prefix, { prefix }]),
-);
-const AS_TEXT: Partial<Record<FilterOperator, FilterMeaning>> = {
-  eq: { modifier: 'equal' },
-  ne: { modifier: 'unequal' },
-  co: { modifier: 'contains' },
-  sw: {},
-  ew: { modifier: 'ends' },
-  // "Based on integer comparison of Unicode code points of starting character."
-  gt: { modifier: 'gt' },
-  lt: { modifier: 'lt' },
-  ge: { modifier: 'ge' },
-  le: { modifier: 'le' },
-};
-
-/** What an operator means for each type of parameter, as a modifier or prefix. "ne: an item in the set has an unequal value." */
-const FILTER_MEANING: Readonly<Record<SearchParameter['type'], Partial<Record<FilterOperator, FilterMeaning>>>> = {
-  string: AS_TEXT,
-  token: {
-    eq: {},
-    ne: { modifier: 'unequal' },
-    // "ss: the value subsumes a concept in the set; sb: it is subsumed by one."
-    ss: { modifier: 'below' },
-    sb: { modifier: 'above' },
-    in: { modifier: 'in' },
-    ni: { modifier: 'not-in' },
-  },
-  date: { ...AS_PREFIX, co: { modifier: 'covers' }, po: { modifier: 'overlaps' } },
-  number: AS_PREFIX,
-  quantity: AS_PREFIX,
-  reference: { re: {}, eq: {}, ne: { modifier: 'unequal' } },
-  uri: {
-    eq: {},
-    ne: { modifier: 'unequal' },
-    ss: { modifier: 'below' },
-    sb: { modifier: 'above' },
-    sw: { modifier: 'begins' },
-  },
-  composite: { eq: {} },
-  special: { eq: {} },
-};
-
-/** The same for parameters that are no elements. */
-const FILTER_MEANING_OF: ReadonlyMap<string, Partial<Record<FilterOperator, FilterMeaning>>> = new Map([
-  ['_id', { eq: {}, ne: { modifier: 'not' } }],
-  ['_lastUpdated', AS_PREFIX],
-  ['_text', { eq: {}, co: {} }],
-  ['_content', { eq: {}, co: {} }],
-]);
-
-/** "For convenience, the codes loinc, snomed, rxnorm and ucum are predefined and can be used in place of their associated full namespace." */
-const NAMESPACES: Readonly<Record<string, string>> = {
-  loinc: 'http://loinc.org',
-  snomed: 'http://snomed.info/sct',
-  rxnorm: 'http://www.nlm.nih.gov/research/umls/rxnorm',
-  ucum: 'http://unitsofmeasure.org',
-};
-
-/** The value as a parameter would have it: one value, its separators escaped where they are part of it. */
-function filterValue(kind: string, operator: FilterOperator, prefix: string, value: string): string {
-  if (operator === 'pr') {
-    if (value === 'true' || value === 'false') return value === 'true' ? 'false' : 'true';
-    throw new FhirError('invalid', '_filter: "pr" takes true or false.');
-  }
-  if (kind === 'string' || kind === 'uri') return value.replace(/[\\,|$]/g, '\\$&');
-  const named = value.replace(/(?<=^|[|$])(loinc|snomed|rxnorm|ucum)(?=\|)/g, (name) => NAMESPACES[name] ?? name);
-  return prefix + named.replaceAll(',', '\\,');
 }
 
 /** Answered by columns of the store rather than by an expression over the content. */

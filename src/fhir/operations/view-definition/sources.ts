@@ -5,7 +5,7 @@ import { FhirError } from '../../../base/outcome.ts';
 import { parseReference } from '../../../model/references.ts';
 import type { Condition } from '../../../store/store.ts';
 import type { Caller } from '../../interaction.ts';
-import { membership } from '../../search/search.ts';
+import { membership } from '../../search/question.ts';
 import type { OperationContext } from '../operation.ts';
 
 export interface StoredSource {
