@@ -32,7 +32,7 @@ export const limits = {
   contentWordsMax: 8_000,
   /** Words that one value of _text or _content asks for. */
   searchWordsMax: 20,
-  /** Brackets within brackets of a _filter. */
+  /** Brackets within brackets of a _filter, and of _text and _content. */
   filterDepthMax: 10,
   /** Search parameters that may be added: each costs every write of its types. */
   addedParametersMax: 2_000,
@@ -71,6 +71,8 @@ export const limits = {
   /** Body of a request that is answered later, and its answer: both are kept in the store. */
   asyncBodyBytesMax: 10 * 1024 * 1024,
   asyncAnswerBytesMax: 100 * 1024 * 1024,
+  /** Requests that wait to be answered later, or are in work: each may hold as much of the store as its body has. */
+  asyncOpenMax: 200,
   /** Requests in work at once; more are answered 503 with Retry-After. */
   requestsAtOnceMax: 500,
   /** A FHIRPath expression: the longest of US Core and Da Vinci has 687 characters; parsing so many takes some 0.1 s. */

@@ -1,22 +1,23 @@
 // Prefer: respond-async: the request is kept as a job, 202 says where to ask for its answer, and the answer is a
-// batch-response Bundle with the one entry that the request would have got.
+// batch-response Bundle with the one entry that the request would have got, whatever became of it.
 // https://hl7.org/fhir/R4/async.html, https://hl7.org/fhir/R4/http.html#async
 import { limits } from '../base/limits.ts';
 import { FhirError, operationOutcome } from '../base/outcome.ts';
-import type { Job, JobHandler } from '../jobs/jobs.ts';
-import type { Records } from '../store/store.ts';
+import type { Job } from '../jobs/job.ts';
+import type { JobHandler } from '../jobs/jobs.ts';
 import { json, preferences } from './answer.ts';
-import { bundlePieces, entryWith } from './bundle.ts';
+import { bundlePieces } from './bundle.ts';
 import type { EngineContext } from './context.ts';
 import type { Answer, Caller, Engine, FhirRequest } from './interaction.ts';
+import { forgetBytes, keepBytes, keptBytes } from './kept-bytes.ts';
 import type { Operation } from './operations/operation.ts';
 import type { Interaction } from './route.ts';
+import { answerResponse, failureResponse } from './transaction/response.ts';
 
 export const REQUEST_JOB = 'request';
-const ANSWER_RECORD = 'job-answer';
-const CHUNK_BYTES = 1_000_000;
-/** As long as the job itself is known. */
-const KEPT_MS = 24 * 60 * 60 * 1000;
+/** Kinds of records. */
+const BODY = 'job-body';
+const ANSWER = 'job-answer';
 const RETRY_AFTER_S = 2;
 
 /** Headers that decide what an interaction does. */
@@ -27,47 +28,53 @@ interface KeptRequest {
   path: string;
   query: string;
   headers: Record<string, string>;
-  /** Base64. */
-  body: string;
+  /** Chunks of the body. */
+  chunks: number;
   /** Preferences but respond-async. */
   prefer: string;
   caller: Caller['kind'];
+  /** It changes what is stored, so that it must not be done again by whoever takes the job up after a crash. */
+  runsOnce: boolean;
+}
+
+interface KeptAnswer {
+  status: number;
+  headers: Record<string, string>;
+  chunks: number;
 }
 
 /** What may take long: the rest is answered faster than its job could be asked for. */
-export function mayBeAsync({ kind }: Interaction): boolean {
-  return (
-    kind === 'bundle' ||
-    kind === 'operation' ||
-    kind === 'conditional-delete' ||
-    kind.startsWith('search-') ||
-    kind.startsWith('history-')
-  );
+export function mayBeAsync(interaction: Interaction): boolean {
+  const { kind } = interaction;
+  if (kind === 'operation') return interaction.operation !== jobStatus;
+  return kind === 'bundle' || kind === 'conditional-delete' || isReading(kind);
 }
 
-export const wantsAsync = (request: FhirRequest): boolean => preferences(request.header('prefer')).async;
+const isReading = (kind: Interaction['kind']): boolean => kind.startsWith('search-') || kind.startsWith('history-');
+
+const changesNothing = (interaction: Interaction): boolean =>
+  interaction.kind === 'operation' ? !interaction.operation.affectsState : isReading(interaction.kind);
 
 /** 202 with the address of the answer to come. */
-export async function kickOff(request: FhirRequest, caller: Caller, context: EngineContext): Promise<Answer> {
-  if (request.body.length > limits.asyncBodyBytesMax) {
-    throw new FhirError('too-costly', `A request to be answered later has at most ${limits.asyncBodyBytesMax} bytes.`);
-  }
-  const headers: Record<string, string> = {};
-  for (const name of KEPT_HEADERS) {
-    const value = request.header(name);
-    if (value !== undefined) headers[name] = value;
-  }
-  const prefer = (request.header('prefer') ?? '').replace(/respond-async\s*[,;]?/g, '');
+export async function kickOff(
+  interaction: Interaction,
+  request: FhirRequest,
+  caller: Caller,
+  context: EngineContext,
+): Promise<Answer> {
+  await requireRoom(request, context);
+  const id = context.clock.newId();
   const kept: KeptRequest = {
     method: request.method,
     path: request.path,
     query: request.query,
-    headers,
-    body: Buffer.from(request.body).toString('base64'),
-    prefer,
+    headers: keptHeaders(request),
+    chunks: await keepBytes(BODY, id, request.body, context),
+    prefer: withoutAsync(request.header('prefer') ?? ''),
     caller: caller.kind,
+    runsOnce: !changesNothing(interaction),
   };
-  const id = await context.jobs.submit(REQUEST_JOB, kept);
+  await context.jobs.submit(REQUEST_JOB, kept, id);
   const issue = {
     severity: 'information' as const,
     code: 'informational' as const,
@@ -85,65 +92,108 @@ export async function kickOff(request: FhirRequest, caller: Caller, context: Eng
   };
 }
 
+async function requireRoom({ body }: FhirRequest, { jobs }: EngineContext): Promise<void> {
+  if (body.length > limits.asyncBodyBytesMax) {
+    throw new FhirError('too-costly', `A request to be answered later has at most ${limits.asyncBodyBytesMax} bytes.`);
+  }
+  if ((await jobs.countOpen(REQUEST_JOB, limits.asyncOpenMax)) >= limits.asyncOpenMax) {
+    throw new FhirError(
+      'throttled',
+      `${limits.asyncOpenMax} requests wait already to be answered later; send this one without respond-async, or later.`,
+    );
+  }
+}
+
+function keptHeaders(request: FhirRequest): Record<string, string> {
+  const headers: Record<string, string> = {};
+  for (const name of KEPT_HEADERS) {
+    const value = request.header(name);
+    if (value !== undefined) headers[name] = value;
+  }
+  return headers;
+}
+
+/** The other preferences. Each is asked the way the whole header was, or a job could begin another one, and so on. */
+const withoutAsync = (prefer: string): string =>
+  prefer
+    .split(/[,;]/)
+    .filter((preference) => !preferences(preference).async)
+    .join(',');
+
 /** Runs a kept request; its answer goes to records, because it may be larger than a job should be. */
 export function requestJob(
   perform: Engine['perform'],
   callerOf: (kind: Caller['kind']) => Caller,
-  records: Records,
+  context: Pick<EngineContext, 'store' | 'clock'>,
 ): JobHandler {
-  return async ({ id, input, signal, save }) => {
+  return async ({ id, input, saved, signal, save }) => {
     const kept = input as KeptRequest;
-    await save(undefined, 0);
-    const request: FhirRequest = {
-      method: kept.method,
-      path: kept.path,
-      query: kept.query,
-      header: (name) => {
-        // The answer will stand in a Bundle.
-        if (name === 'accept') return 'application/fhir+json';
-        return name === 'prefer' ? kept.prefer : kept.headers[name];
-      },
-      body: Buffer.from(kept.body, 'base64'),
-      signal,
-    };
-    const answer = await answerOf(perform, request, callerOf(kept.caller));
-    const chunks = await keepBody(id, answer.body, records);
-    return { status: answer.status, headers: answer.headers, chunks };
+    if (kept.runsOnce && saved !== undefined) throw interrupted();
+    const body = await keptBytes(BODY, id, kept.chunks, context);
+    if (body === undefined) throw new FhirError('timeout', 'The request waited for more than a day; send it again.');
+    await save({ isBegun: true }, 0);
+    const request = requestOf(kept, Buffer.concat(body), signal);
+    const { status, headers, bytes } = withinBounds(await answerOf(perform, request, callerOf(kept.caller)));
+    const answer: KeptAnswer = { status, headers, chunks: await keepBytes(ANSWER, id, bytes, context) };
+    await forgetBytes(BODY, id, kept.chunks, context);
+    return answer;
   };
 }
 
-/** What goes wrong is the answer, too: the job itself has succeeded in finding it. */
+const interrupted = (): FhirError =>
+  new FhirError(
+    'fault',
+    'The server failed or stopped while it worked on this. Some of it, or all, may have been done: look before you send it again.',
+  );
+
+function requestOf(kept: KeptRequest, body: Uint8Array, signal: AbortSignal): FhirRequest {
+  return {
+    method: kept.method,
+    path: kept.path,
+    query: kept.query,
+    header: (name) => {
+      // The answer will stand in a Bundle.
+      if (name === 'accept') return 'application/fhir+json';
+      return name === 'prefer' ? kept.prefer : kept.headers[name];
+    },
+    body,
+    signal,
+  };
+}
+
+/**
+ * What goes wrong is the answer, too: the job itself has succeeded in finding it. Failures of the server are none, nor is
+ * what comes of the server's being told to stop: they are thrown as faults, after which the job is tried again.
+ */
 async function answerOf(perform: Engine['perform'], request: FhirRequest, caller: Caller): Promise<Answer> {
   try {
     return await perform(request, caller);
   } catch (error) {
-    if (!(error instanceof FhirError)) throw error;
-    const headers = error.headers === undefined ? {} : { ...error.headers };
-    return { status: error.status, headers, body: json(operationOutcome(error.issues)), interaction: 'async' };
+    if (!(error instanceof FhirError) || error.status >= 500 || request.signal.aborted) {
+      throw new Error('a request that was to be answered later failed', { cause: error });
+    }
+    return outcomeAnswer(error);
   }
 }
 
-async function keepBody(id: string, body: Answer['body'], records: Records): Promise<number> {
-  const bytes = body === undefined ? Buffer.alloc(0) : body instanceof Uint8Array ? body : Buffer.concat(body);
-  if (bytes.length > limits.asyncAnswerBytesMax) {
-    throw new FhirError(
-      'too-costly',
-      `The answer has more than ${limits.asyncAnswerBytesMax} bytes; ask for pages of it.`,
-    );
-  }
-  let count = 0;
-  for (let at = 0; at < bytes.length; at += CHUNK_BYTES, count++) {
-    const value = JSON.stringify(Buffer.from(bytes.subarray(at, at + CHUNK_BYTES)).toString('base64'));
-    const record = { kind: ANSWER_RECORD, id: chunkId(id, count), value, expires: Date.now() + KEPT_MS };
-    const known = await records.get(record.kind, record.id);
-    await records.put(record, known?.version ?? 0);
-  }
-  return count;
+const outcomeAnswer = ({ status, headers, issues }: FhirError): Answer => ({
+  status,
+  headers: { ...headers },
+  body: json(operationOutcome(issues)),
+  interaction: 'async',
+});
+
+/** An answer that is too large to be kept is replaced by an outcome that says so. */
+function withinBounds(answer: Answer): { status: number; headers: Record<string, string>; bytes: Uint8Array } {
+  const { status, headers, body = [] } = answer;
+  const pieces = body instanceof Uint8Array ? [body] : body;
+  const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
+  if (length <= limits.asyncAnswerBytesMax) return { status, headers, bytes: Buffer.concat(pieces) };
+  const problem = `The answer has more than ${limits.asyncAnswerBytesMax} bytes; ask for pages of it.`;
+  return withinBounds(outcomeAnswer(new FhirError('too-costly', problem)));
 }
 
-const chunkId = (id: string, at: number): string => `${id}/${String(at).padStart(5, '0')}`;
-
-/** `GET $job-status?id=`: 202 while it lasts, then the answer; `DELETE` gives it up. */
+/** `GET $job-status?id=`: 202 while it lasts, then the answer; `DELETE` gives up the job, or the answer. */
 export const jobStatus: Operation = {
   code: 'job-status',
   definition: 'http://hl7.org/fhir/R4/async.html',
@@ -152,16 +202,25 @@ export const jobStatus: Operation = {
   takesDelete: true,
   parameters: ['id'],
   async perform({ request, input }, caller, context) {
-    const id = input().text('id') ?? '';
+    const id = input().text('id');
+    if (id === undefined) throw new FhirError('invalid', '"id" is needed: the one in the Content-Location of the 202.');
     const job = await context.jobs.get(id);
     if (job === undefined || job.kind !== REQUEST_JOB || (job.input as KeptRequest).caller !== caller.kind) {
       throw new FhirError('not-found', 'There is no such job; answers are kept for a day.');
     }
-    if (request.method !== 'DELETE') return statusAnswer(job, context);
-    await context.jobs.cancel(id);
-    return { status: 202, headers: {}, interaction: 'async' };
+    if (request.method === 'DELETE') return givenUp(job, context);
+    return statusAnswer(job, context);
   },
 };
+
+async function givenUp(job: Job, context: EngineContext): Promise<Answer> {
+  const wasOpen = await context.jobs.cancel(job.id);
+  await forgetBytes(BODY, job.id, (job.input as KeptRequest).chunks, context);
+  if (!wasOpen && (await context.jobs.forget(job.id))) {
+    await forgetBytes(ANSWER, job.id, (job.result as KeptAnswer | undefined)?.chunks ?? 0, context);
+  }
+  return { status: 202, headers: {}, interaction: 'async' };
+}
 
 async function statusAnswer(job: Job, context: EngineContext): Promise<Answer> {
   switch (job.state) {
@@ -175,29 +234,25 @@ async function statusAnswer(job: Job, context: EngineContext): Promise<Answer> {
     case 'cancelled':
       throw new FhirError('not-found', 'This job was given up.');
     case 'failed':
-      throw new FhirError('too-costly', [...(job.issues ?? [])]);
+      return answerBundle(failureResponse(new FhirError('fault', job.issues ?? [])));
     case 'done':
-      return { status: 200, headers: {}, body: await keptAnswer(job, context), interaction: 'async' };
+      return answerBundle(await doneResponse(job, context));
   }
 }
 
-async function keptAnswer(job: Job, { store }: EngineContext): Promise<Uint8Array[]> {
-  const { status, headers, chunks } = job.result as { status: number; headers: Record<string, string>; chunks: number };
-  const parts: Buffer[] = [];
-  for (let at = 0; at < chunks; at++) {
-    const record = await store.records.get(ANSWER_RECORD, chunkId(job.id, at));
-    if (record === undefined) throw new FhirError('not-found', 'The answer of this job is not kept any more.');
-    parts.push(Buffer.from(JSON.parse(record.value) as string, 'base64'));
-  }
-  const isOutcome = status >= 400;
-  const response = {
-    status: String(status),
-    ...(headers.Location === undefined ? {} : { location: headers.Location }),
-    ...(headers.ETag === undefined ? {} : { etag: headers.ETag }),
-  };
-  const entry =
-    isOutcome && parts.length > 0
-      ? [Buffer.from(`{"response":${JSON.stringify(response).slice(0, -1)},"outcome":`), ...parts, Buffer.from('}}')]
-      : entryWith(undefined, parts.length === 0 ? undefined : parts, { response });
-  return bundlePieces({ type: 'batch-response' }, [entry]);
+const answerBundle = (entry: Uint8Array[]): Answer => ({
+  status: 200,
+  headers: {},
+  body: bundlePieces({ type: 'batch-response' }, [entry]),
+  interaction: 'async',
+});
+
+/** The kept answer as an entry: a resource, or the outcome of what failed or deleted. */
+async function doneResponse(job: Job, context: EngineContext): Promise<Uint8Array[]> {
+  const { status, headers, chunks } = job.result as KeptAnswer;
+  const body = await keptBytes(ANSWER, job.id, chunks, context);
+  if (body === undefined) throw new FhirError('not-found', 'The answer of this job is not kept any more.');
+  const isOutcome = status >= 400 || (job.input as KeptRequest).method === 'DELETE';
+  const answer: Answer = { status, headers, ...(body.length === 0 ? {} : { body }), interaction: 'async' };
+  return answerResponse(answer, isOutcome ? 'outcome' : 'resource');
 }

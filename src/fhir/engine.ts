@@ -97,7 +97,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine & Mai
     context: EngineContext,
   ): Promise<Answer> => {
     const { async, dryRun } = preferences(request.header('prefer'));
-    if (async && mayBeAsync(interaction)) return kickOff(request, caller, context);
+    if (async && mayBeAsync(interaction)) return kickOff(interaction, request, caller, context);
     if (!dryRun) return answer(interaction, request, caller, context);
     const found = await answer(interaction, request, caller, {
       ...context,
@@ -189,7 +189,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine & Mai
   };
 
   const perform = performIn(context);
-  handlers[REQUEST_JOB] = requestJob(perform, callerOfKind, store.records);
+  handlers[REQUEST_JOB] = requestJob(perform, callerOfKind, context);
   handlers[INDEX_JOB] = indexJob(() => context, added.refresh);
   await added.refresh();
   const background = {

@@ -1,32 +1,12 @@
 // Long work as records in the store: submitted once, run by one process at a time, taken up again by another when that
 // one dies. A job's own state is JSON that its handler saves as it goes, so that a restart continues and does not repeat.
+// Work may still be done twice: a process can die between doing a thing and saving that it did.
 import type { Clock } from '../base/clock.ts';
 import { FhirError, type Issue } from '../base/outcome.ts';
 import type { Records } from '../store/store.ts';
-
-export type JobState = 'waiting' | 'running' | 'done' | 'failed' | 'cancelled';
-
-export interface Job {
-  id: string;
-  kind: string;
-  state: JobState;
-  /** What it was submitted with; JSON. */
-  input: unknown;
-  /** What its handler saved last; JSON. */
-  saved?: unknown;
-  /** Of a job that is done; JSON. */
-  result?: unknown;
-  /** Why it failed, for the client. */
-  issues?: readonly Issue[];
-  /** 0 to 1, where the handler knows. */
-  progress?: number;
-  submittedAt: number;
-  /** Times that a process took it up. */
-  attempts: number;
-  /** The process that runs it, and the instant until which it is believed to live. */
-  holder?: string;
-  leasedUntil?: number;
-}
+import { hasEnded, type Job, type KeptJob, readJob, removeJob, writeJob } from './job.ts';
+import { Lease, leasedFrom } from './lease.ts';
+import { addOpenJob, countOpenJobs, isOrphan, type OpenJob, openJobs, removeOpenJob } from './open-jobs.ts';
 
 /** A job while it runs. */
 export interface RunningJob {
@@ -45,49 +25,50 @@ export type JobHandler = (job: RunningJob) => Promise<unknown>;
 export interface JobsOptions {
   records: Records;
   clock: Clock;
+  /** By kind. */
   handlers: Readonly<Record<string, JobHandler>>;
   /** Told of errors that are faults. */
   onFault: (error: unknown, kind: string) => void;
+  /** How often to look for work that other processes left, ms. */
+  lookMs?: number;
 }
 
 export interface Jobs {
-  /** The id of the new job, or of the one that is already there under `id`. */
+  /** The id of the new job, or of the one that is under way under `id`. */
   submit(kind: string, input: unknown, id?: string): Promise<string>;
   get(id: string): Promise<Job | undefined>;
+  /** How many of a kind have not ended, counted up to `atMost`; some that just did may be among them. */
+  countOpen(kind: string, atMost: number): Promise<number>;
   /** Whether there was a job that had not ended; its handler hears of it within seconds. */
   cancel(id: string): Promise<boolean>;
+  /** Removes what became of a job that has ended; whether there was one. */
+  forget(id: string): Promise<boolean>;
   /** Begins to look for work, and to do it. */
   start(): void;
   /** Lets go of what is running, for another process or the next start. */
   stop(): Promise<void>;
 }
 
-const KIND = 'job';
-const LEASE_MS = 30_000;
-const HEARTBEAT_MS = 5_000;
 const LOOK_MS = 2_000;
+/** Of each kind, so that long work of one kind never keeps another waiting. */
 const RUNNING_MAX = 2;
+/** Also of processes that die of the job. */
 const ATTEMPTS_MAX = 5;
-/** What became of a job is known so long. */
-const KEPT_MS = 24 * 60 * 60 * 1000;
-const JOBS_LISTED = 200;
+/** After a first fault; doubled with each: 2, 4, 8 and 16 s see a store through a short absence. */
+const RETRY_MS = 2_000;
 
 export function createJobs(options: JobsOptions): Jobs {
   return new Runner(options);
 }
 
-interface Versioned {
-  job: Job;
-  version: number;
-}
-
 class Runner implements Jobs {
   readonly #options: JobsOptions;
   readonly #holder: string;
-  readonly #running = new Map<string, { over: AbortController; ended: Promise<void> }>();
+  readonly #running = new Map<string, { lease: Lease; ended: Promise<void> }>();
   #timer: NodeJS.Timeout | undefined;
   #isStopped = true;
-  #looking: Promise<void> = Promise.resolve();
+  #looking: Promise<void> | undefined;
+  #looksAgain = false;
 
   constructor(options: JobsOptions) {
     this.#options = options;
@@ -95,199 +76,171 @@ class Runner implements Jobs {
   }
 
   async submit(kind: string, input: unknown, id = this.#options.clock.newId()): Promise<string> {
-    const job: Job = { id, kind, state: 'waiting', input, submittedAt: this.#options.clock.now(), attempts: 0 };
-    const known = await this.#read(id);
+    const { records, clock } = this.#options;
+    const known = await readJob(records, id);
     if (known !== undefined && !hasEnded(known.job)) return id;
+    await addOpenJob(records, kind, id, clock);
+    const job: Job = { id, kind, state: 'waiting', input, submittedAt: clock.now(), attempts: 0 };
     await this.#write(job, known?.version ?? 0);
     this.#look();
     return id;
   }
 
   async get(id: string): Promise<Job | undefined> {
-    return (await this.#read(id))?.job;
+    return (await readJob(this.#options.records, id))?.job;
+  }
+
+  countOpen(kind: string, atMost: number): Promise<number> {
+    return countOpenJobs(this.#options.records, kind, atMost);
   }
 
   async cancel(id: string): Promise<boolean> {
     for (;;) {
-      const known = await this.#read(id);
+      const known = await readJob(this.#options.records, id);
       if (known === undefined || hasEnded(known.job)) return false;
       const done = await this.#write({ ...known.job, state: 'cancelled' }, known.version);
+      // Its holder wrote in between, which it does every few seconds at most.
       if (done === undefined) continue;
-      this.#running.get(id)?.over.abort();
+      this.#running.get(id)?.lease.letGo();
       return true;
     }
   }
 
+  async forget(id: string): Promise<boolean> {
+    const known = await readJob(this.#options.records, id);
+    return known !== undefined && hasEnded(known.job) && removeJob(this.#options.records, known);
+  }
+
   start(): void {
+    clearInterval(this.#timer);
     this.#isStopped = false;
-    this.#timer = setInterval(() => this.#look(), LOOK_MS);
+    this.#timer = setInterval(() => {
+      for (const { lease } of this.#running.values()) void lease.heartbeat();
+      this.#look();
+    }, this.#options.lookMs ?? LOOK_MS);
     this.#timer.unref();
     this.#look();
   }
 
   async stop(): Promise<void> {
     this.#isStopped = true;
-    clearInterval(this.#timer);
     await this.#looking;
-    for (const { over } of this.#running.values()) over.abort();
+    for (const { lease } of this.#running.values()) lease.letGo();
     await Promise.all([...this.#running.values()].map(({ ended }) => ended));
+    clearInterval(this.#timer);
   }
 
+  // ---- looking for work ----
+
+  /** One look at a time; what asks for one meanwhile gets one more. */
   #look(): void {
     if (this.#isStopped) return;
-    this.#looking = this.#looking.then(() => this.#takeUp()).catch((error) => this.#options.onFault(error, 'look'));
+    this.#looksAgain = this.#looking !== undefined;
+    this.#looking ??= this.#takeUp()
+      .catch((error) => this.#options.onFault(error, 'look'))
+      .then(() => {
+        this.#looking = undefined;
+        if (this.#looksAgain) this.#look();
+      });
   }
 
   async #takeUp(): Promise<void> {
-    let after: string | undefined;
-    do {
-      const found = await this.#options.records.list(KIND, {
-        limit: JOBS_LISTED,
-        ...(after === undefined ? {} : { after }),
-      });
-      for (const record of found) {
-        if (this.#isStopped || this.#running.size >= RUNNING_MAX) return;
-        const job = JSON.parse(record.value) as Job;
-        if (this.#isFree(job)) await this.#claim({ job, version: record.version });
+    for (const kind of Object.keys(this.#options.handlers)) {
+      if (this.#isFull(kind)) continue;
+      for await (const open of openJobs(this.#options.records, kind)) {
+        if (this.#isStopped) return;
+        await this.#consider(kind, open);
+        if (this.#isFull(kind)) break;
       }
-      after = found.length < JOBS_LISTED ? undefined : found.at(-1)?.id;
-    } while (after !== undefined);
+    }
   }
 
-  #isFree({ id, kind, state, leasedUntil = 0 }: Job): boolean {
-    if (this.#options.handlers[kind] === undefined || this.#running.has(id)) return false;
-    return state === 'waiting' || (state === 'running' && leasedUntil < this.#options.clock.now());
+  #isFull(kind: string): boolean {
+    return [...this.#running.values()].filter(({ lease }) => lease.job.kind === kind).length >= RUNNING_MAX;
   }
 
-  async #claim({ job, version }: Versioned): Promise<void> {
-    const held: Job = { ...job, state: 'running', attempts: job.attempts + 1, holder: this.#holder, ...this.#lease() };
+  async #consider(kind: string, open: OpenJob): Promise<void> {
+    const { records, clock } = this.#options;
+    if (this.#running.has(open.id)) return;
+    const known = await readJob(records, open.id);
+    const isOver = known === undefined ? isOrphan(open, clock.now()) : hasEnded(known.job);
+    if (isOver) await removeOpenJob(records, kind, open);
+    else if (known !== undefined && isFree(known.job, clock.now())) await this.#claim(known);
+  }
+
+  async #claim({ job, version }: KeptJob): Promise<void> {
+    if (job.attempts >= ATTEMPTS_MAX) {
+      await this.#write(givenUp(job), version);
+      return;
+    }
+    const lease = leasedFrom(this.#options.clock.now());
+    const held: Job = { ...job, state: 'running', attempts: job.attempts + 1, holder: this.#holder, ...lease };
     const next = await this.#write(held, version);
     // Another process was faster.
-    if (next === undefined) return;
-    const over = new AbortController();
-    const ended = this.#run({ job: held, version: next }, over).catch((error) =>
-      this.#options.onFault(error, job.kind),
-    );
-    this.#running.set(job.id, { over, ended });
-    void ended.then(() => {
-      this.#running.delete(job.id);
-      this.#look();
-    });
+    if (next !== undefined) this.#begin({ job: held, version: next });
   }
 
-  async #run(held: Versioned, over: AbortController): Promise<void> {
-    const { handlers } = this.#options;
+  // ---- running ----
+
+  #begin(held: KeptJob): void {
+    const { clock, onFault } = this.#options;
+    const { id, kind } = held.job;
     const lease = new Lease(
       held,
-      over,
-      (job, version) => this.#write(job, version),
-      () => this.#lease(),
+      (job, expect) => this.#write(job, expect),
+      () => clock.now(),
     );
-    const heartbeat = setInterval(() => void lease.renew().catch(() => over.abort()), HEARTBEAT_MS);
+    const ended = this.#run(lease)
+      .catch((error) => onFault(error, kind))
+      .then(() => {
+        this.#running.delete(id);
+        this.#look();
+      });
+    this.#running.set(id, { lease, ended });
+  }
+
+  async #run(lease: Lease): Promise<void> {
+    const { id, kind, input, saved } = lease.job;
+    const save = (state: unknown, progress?: number): Promise<void> =>
+      lease.renew({ saved: state, ...(progress === undefined ? {} : { progress }) });
     try {
-      const handler = handlers[held.job.kind];
-      if (handler === undefined) throw new Error(`no handler for ${held.job.kind}`);
-      const { id, input, saved } = held.job;
-      const save = (state: unknown, progress?: number): Promise<void> =>
-        lease.renew({ saved: state, ...(progress === undefined ? {} : { progress }) });
-      const result = await handler({ id, input, saved, save, signal: over.signal });
+      const handler = this.#options.handlers[kind];
+      if (handler === undefined) throw new Error(`no handler for ${kind}`);
+      const result = await handler({ id, input, saved, save, signal: lease.signal });
       await lease.end({ state: 'done', ...(result === undefined ? {} : { result }) });
     } catch (error) {
-      await this.#failed(lease, held.job, error, over.signal);
-    } finally {
-      clearInterval(heartbeat);
+      await this.#failed(lease, error);
     }
   }
 
-  async #failed(lease: Lease, job: Job, error: unknown, signal: AbortSignal): Promise<void> {
+  async #failed(lease: Lease, error: unknown): Promise<void> {
+    const { clock, onFault } = this.#options;
+    const { kind, attempts } = lease.job;
     if (lease.isLost) return;
+    // What a handler says that was told to stop is no verdict on its work.
+    if (lease.signal.aborted) return lease.end({ state: 'waiting', attempts: attempts - 1 });
     if (error instanceof FhirError) return lease.end({ state: 'failed', issues: error.issues });
-    if (signal.aborted) return lease.end({ state: 'waiting', attempts: job.attempts - 1 });
-    this.#options.onFault(error, job.kind);
-    if (job.attempts < ATTEMPTS_MAX) return lease.end({ state: 'waiting' });
-    const issues: Issue[] = [
-      { severity: 'error', code: 'exception', diagnostics: 'The work failed several times and was given up.' },
-    ];
-    return lease.end({ state: 'failed', issues });
+    onFault(error, kind);
+    if (attempts >= ATTEMPTS_MAX) return lease.end(givenUp(lease.job));
+    return lease.end({ state: 'waiting', notBefore: clock.now() + RETRY_MS * 2 ** (attempts - 1) });
   }
 
-  #lease(): { leasedUntil: number } {
-    return { leasedUntil: this.#options.clock.now() + LEASE_MS };
-  }
-
-  async #read(id: string): Promise<Versioned | undefined> {
-    const record = await this.#options.records.get(KIND, id);
-    return record && { job: JSON.parse(record.value) as Job, version: record.version };
-  }
-
-  /** The new version; undefined when somebody else wrote in between. */
   #write(job: Job, expect: number): Promise<number | undefined> {
-    const { records, clock } = this.#options;
-    const expires = hasEnded(job) ? { expires: clock.now() + KEPT_MS } : {};
-    return records.put({ kind: KIND, id: job.id, value: JSON.stringify(job), ...expires }, expect);
+    return writeJob(this.#options.records, job, expect, this.#options.clock.now());
   }
 }
 
-const hasEnded = ({ state }: Job): boolean => state === 'done' || state === 'failed' || state === 'cancelled';
-
-/** The hold on a job: each write of it expects the version that this process wrote last. */
-class Lease {
-  #held: Versioned;
-  #isLost = false;
-  #writing: Promise<void> = Promise.resolve();
-  readonly #over: AbortController;
-  readonly #write: (job: Job, expect: number) => Promise<number | undefined>;
-  readonly #renewed: () => { leasedUntil: number };
-
-  constructor(
-    held: Versioned,
-    over: AbortController,
-    write: (job: Job, expect: number) => Promise<number | undefined>,
-    renewed: () => { leasedUntil: number },
-  ) {
-    this.#held = held;
-    this.#over = over;
-    this.#write = write;
-    this.#renewed = renewed;
-  }
-
-  /** True when the job was cancelled or taken over. */
-  get isLost(): boolean {
-    return this.#isLost;
-  }
-
-  /** Writes come one after another, the heartbeat's and the handler's. */
-  renew(change: Partial<Job> = {}): Promise<void> {
-    const next = this.#writing.then(() => this.#put({ ...change, ...this.#renewed() }));
-    this.#writing = next.catch(() => {});
-    return next;
-  }
-
-  async end(change: Partial<Job>): Promise<void> {
-    await this.#writing;
-    if (this.#isLost) return;
-    const { holder: _, leasedUntil: __, ...job } = this.#held.job;
-    this.#held = { ...this.#held, job };
-    await this.#put(change);
-  }
-
-  async #put(change: Partial<Job>): Promise<void> {
-    if (this.#isLost) throw new JobLost();
-    const job = { ...this.#held.job, ...change };
-    const version = await this.#write(job, this.#held.version);
-    if (version === undefined) {
-      this.#isLost = true;
-      this.#over.abort();
-      throw new JobLost();
-    }
-    this.#held = { job, version };
-  }
+function isFree({ state, notBefore = 0, leasedUntil = 0 }: Job, now: number): boolean {
+  return (state === 'waiting' && notBefore <= now) || (state === 'running' && leasedUntil < now);
 }
 
-/** Thrown into a handler whose job is no longer its own. */
-class JobLost extends Error {
-  constructor() {
-    super('the job was cancelled or taken over');
-    this.name = 'JobLost';
-  }
+const GIVEN_UP: Issue = {
+  severity: 'error',
+  code: 'exception',
+  diagnostics: 'The work failed several times and was given up.',
+};
+
+function givenUp(job: Job): Job {
+  const { holder: _, leasedUntil: __, notBefore: ___, ...rest } = job;
+  return { ...rest, state: 'failed', issues: [GIVEN_UP] };
 }

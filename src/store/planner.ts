@@ -35,6 +35,8 @@ export interface Probe {
   readonly walksKeys: boolean;
   /** How many rows (or index entries) a source holds; counting stops at the cap. */
   count(source: Source, type: string, cap: number): number | Promise<number>;
+  /** The different keys from ≤ key < to, when there are at most `max`. */
+  keysIn(span: { from: Key; to: Key }, max: number): readonly Key[] | undefined | Promise<readonly Key[] | undefined>;
   /**
    * All matches of a plan, with their keys of a prefix if one is given; undefined when there are more than `limit` or
    * when finding out would mean to look at more than `examine` candidates.
@@ -316,7 +318,31 @@ async function chooseByOrd(
   }
   const set = await smallestOf(type, sets, COUNT_CAP, probe);
   if (set?.estimate !== undefined && set.estimate < COUNT_CAP) return sortPlan(type, set, parts, [sort]);
+  const opened = await openSpans(parts, probe);
+  if (opened !== undefined) return chooseByOrd(type, opened, sourcesOf(opened), sort, probe);
   return chooseAmongLarge(type, parts, lists, sets, sort, probe);
+}
+
+/**
+ * The conditions with each span of few keys replaced by those keys, whose lists have an order; undefined when there is
+ * none to replace. A code of any system is such a span.
+ */
+async function openSpans(parts: readonly Condition[], probe: Probe): Promise<readonly Condition[] | undefined> {
+  const opened: Condition[] = [];
+  for (const part of parts) opened.push(await openSpan(part, probe));
+  return opened.some((part, at) => part !== parts[at]) ? opened : undefined;
+}
+
+async function openSpan(part: Condition, probe: Probe): Promise<Condition> {
+  if (part.kind === 'or') {
+    const opened: Condition[] = [];
+    for (const one of part.of) opened.push(await openSpan(one, probe));
+    return opened.some((one, at) => one !== part.of[at]) ? or(opened) : part;
+  }
+  if (part.kind !== 'span' || part.fewKeys !== true || part.within !== undefined) return part;
+  const keys = await probe.keysIn(part, MERGE_MAX);
+  if (keys === undefined) return part;
+  return or(keys.map((key) => ({ kind: 'key', key })));
 }
 
 async function chooseAmongLarge(

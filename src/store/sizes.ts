@@ -40,6 +40,7 @@ export function sizesRemembered(from: number): (probe: Probe) => Probe {
       const count = probe.count(source, type, cap);
       return typeof count === 'number' ? remember(count) : count.then(remember);
     },
+    keysIn: (span, max) => probe.keysIn(span, max),
     few: (plan, options) => probe.few(plan, options),
   });
 }

@@ -38,13 +38,14 @@ export type Term = string;
  * `slices`: for each of them, the `length` characters of the key from index `at` on are ≥ `atLeast` and ≤ `atMost` where
  * these are given (keys that are sliced are ASCII throughout; a key that ends before yields what it has there);
  * `contains`: `text` occurs in the part of the key between its fifth character and the first TAB; `ends`: at its end.
+ * `fewKeys` says that the span is likely to hold a handful of different keys, which a plan may then take one by one.
  * `term` is true when the resource has that term, with `prefix` when it has one that begins so.
  */
 export type Condition =
   | { kind: 'all' }
   | { kind: 'none' }
   | { kind: 'key'; key: Key }
-  | { kind: 'span'; from: Key; to: Key; within?: Within }
+  | { kind: 'span'; from: Key; to: Key; within?: Within; fewKeys?: true }
   | { kind: 'term'; term: Term; prefix?: true }
   | { kind: 'ids'; ids: readonly string[] }
   | { kind: 'lastUpdated'; from?: number; to?: number }

@@ -26,6 +26,7 @@ function probe(sizes: Record<string, number> = {}, few?: Few): Probe & { asked: 
       asked.push(name);
       return Math.min(sizes[name] ?? 1_000_000, cap);
     },
+    keysIn: () => undefined,
     few: () => few,
   };
 }

@@ -9,7 +9,7 @@ import type { Position } from '../../src/store/cursor.ts';
 import type { Plan, Probe } from '../../src/store/planner.ts';
 import { orderOf, plan } from '../../src/store/planner.ts';
 import type { Stretch } from '../../src/store/sqlite/find.ts';
-import { fewMatches, sortedPage, walkStep } from '../../src/store/sqlite/find.ts';
+import { fewMatches, keysIn, sortedPage, walkStep } from '../../src/store/sqlite/find.ts';
 import { openSqliteStore } from '../../src/store/sqlite/open.ts';
 import { openReader, SCHEMA_VERSION } from '../../src/store/sqlite/schema.ts';
 import { Connection } from '../../src/store/sqlite/sql.ts';
@@ -18,7 +18,6 @@ import { Thread } from '../../src/store/sqlite/thread.ts';
 import type { Condition, Store } from '../../src/store/store.ts';
 import type { OpenStore, Test } from '../contract/made-up.ts';
 import {
-  BUDGET,
   collected,
   commit,
   deletion,
@@ -30,7 +29,7 @@ import {
   write,
 } from '../contract/made-up.ts';
 import { storeContract } from '../contract/store.ts';
-import { everything, MemoryStore, sortValues } from '../support/memory-store.ts';
+import { MemoryStore, sortValues } from '../support/memory-store.ts';
 import {
   below,
   pick,
@@ -95,6 +94,7 @@ await t.test('every plan of a search finds the same, in steps of any size', asyn
   const probe: Probe = {
     walksKeys: true,
     count: (_source, _type, cap) => Math.floor(cap * Math.min(1, random() * 1.5)),
+    keysIn: (range, max) => (random() < 0.5 ? undefined : keysIn(connection, range, max)),
     few: (found, options) => (random() < 0.5 ? undefined : fewMatches(connection, found, options)),
   };
   const kinds = new Map<string, number>();
@@ -269,30 +269,17 @@ await t.test('verify finds an index of terms that does not fit', async (test) =>
   await commit(made.store, ...['a', 'b', 'c'].map((id) => write('Alpha', id, { terms })));
   test.same(await collected(made.store.verify({})), []);
   made.behind('DELETE FROM term WHERE rowid = 1');
-  test.same(await collected(made.store.verify({})), ['Alpha row 1: its terms are not in the index']);
-  made.behind('UPDATE resource SET terms = 0 WHERE rid IN (1, 2)');
-  test.same(await collected(made.store.verify({})), ['terms: entries that do not belong to row 2']);
+  test.same(await collected(made.store.verify({})), [
+    'Alpha row 1: its terms are not in the index',
+    'terms: the rows have 6, the index has 4',
+  ]);
+  made.behind("UPDATE resource SET terms = '' WHERE rid IN (1, 2)");
+  test.same(await collected(made.store.verify({})), [
+    'terms: an entry does not belong to row 2',
+    'terms: the rows have 2, the index has 4',
+  ]);
   made.behind("UPDATE term_data SET block = x'0004' WHERE id > 100");
   test.match((await collected(made.store.verify({})))[0], /^terms: /);
-});
-
-await t.test('a term of very many rows is looked up row by row', async (test) => {
-  const { store } = await fresh(test as Test);
-  const rows = Array.from({ length: 10_050 }, (_, at) =>
-    write('Alpha', `r${at}`, { terms: ['common'], keys: at % 1_000 === 0 ? ['a.tok1'] : [] }),
-  );
-  await commit(store, ...rows, write('Alpha', 'other', { keys: ['a.tok1'], terms: ['commonly'] }));
-  const expected = Array.from({ length: 11 }, (_, at) => `r${at * 1_000}`).sort();
-  const found = async (where: Condition): Promise<string[]> => (await foundIds(store, search(where))).sort();
-  test.same(await found(and(key('a.tok1'), term('common'))), expected);
-  test.same(await found(and(key('a.tok1'), term('common', true))), ['other', ...expected]);
-  test.same(await found(and(key('a.tok1'), { kind: 'not', of: term('common') })), ['other']);
-  test.same(await found({ kind: 'not', of: term('common') }), ['other']);
-  const counted = { cap: 20_000, budgetMs: BUDGET };
-  test.same(await store.count({ type: 'Alpha', where: term('common') }, counted, everything), {
-    count: 10_050,
-    exact: true,
-  });
 });
 
 await t.test("two openings of a file see each other's terms", async (test) => {
@@ -313,14 +300,14 @@ await t.test('tokens are equal, or begin with one another, just as their terms d
   const random = seeded(seed);
   const chars = [...'aAbZ0^_~. \t"\'\\*{|}é', '\0', '\x7f', '\ud83d', '\ude00', '\uffff', '~0041', '^a'];
   const text = (): string => Array.from({ length: below(random, 4) }, () => pick(random, chars)).join('');
-  const token = (value: string): string => tokensOf([value]).slice(1);
+  const token = (value: string): string => tokensOf([value]).slice(1, -1);
   for (let at = 0; at < 20_000; at++) {
     const [a, b] = [text(), text()];
     if ((token(a) === token(b)) !== (a === b)) test.fail('equal', { seed, a, b });
     if (token(a).startsWith(token(b)) !== a.startsWith(b)) test.fail('beginning', { seed, a, b });
     if (!/^[a-z0-9!#-&(-@[-_{-~]+$/.test(token(a))) test.fail('characters', { seed, a });
   }
-  test.equal(tokensOf(['a b', 'C']), ' .a^_b .^c');
+  test.equal(tokensOf(['a b', 'C']), ' .a^_b .^c ');
   test.equal(tokensOf([]), '');
 });
 

@@ -97,7 +97,23 @@ export function dateCondition(
   const literal = literalValue(value);
   const { prefix: comparison, text } = given === undefined ? parsePrefixed(literal) : { prefix: given, text: literal };
   const alternatives = dateAlternatives(comparison, searchedRange(text, name, timeZone), now);
-  return or(alternatives.flatMap((bounds) => dateSpans(prefix, bounds)));
+  return or(withoutCovered(alternatives.flatMap((bounds) => dateSpans(prefix, bounds))));
+}
+
+/** Leaves out stretches that lie within another one, which is how "begins or ends after" comes out for a start. */
+function withoutCovered(all: readonly Condition[]): Condition[] {
+  return all.filter(
+    (one) =>
+      one.kind !== 'span' ||
+      !all.some(
+        (other) =>
+          other !== one &&
+          other.kind === 'span' &&
+          other.within === undefined &&
+          other.from <= one.from &&
+          one.to <= other.to,
+      ),
+  );
 }
 
 /**

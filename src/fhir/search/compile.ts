@@ -106,7 +106,7 @@ function compileParameter(type: string, criterion: ParameterCriterion, context: 
   const { modifier, values, name } = criterion;
   // The parameter is looked up anew: in a search of several types each has its own expression and type.
   const parameter = context.definitions.searchParameters(type).get(criterion.parameter.code) ?? criterion.parameter;
-  if (parameter.code === '_id') return negatedIf(modifier === 'not', { kind: 'ids', ids: values.map(literalValue) });
+  if (parameter.code === '_id') return negatedIf(modifier === 'not', { kind: 'ids', ids: values.map(idOf) });
   if (parameter.code === '_lastUpdated') return or(values.map((value) => lastUpdatedCondition(value, name, context)));
   if (parameter.code === '_text' || parameter.code === '_content') {
     const prefix = parameterPrefix(type, parameter.code);
@@ -118,6 +118,9 @@ function compileParameter(type: string, criterion: ParameterCriterion, context: 
     or(lists.map((list) => compileValue({ type, parameter, list, modifier, name }, value, context)));
   return negatedIf(modifier === 'not', or(values.map(one)));
 }
+
+/** `|1` is the same as `1`: no id has a system. */
+const idOf = (value: string): string => literalValue(value.replace(/^\|/, ''));
 
 const negatedIf = (negated: boolean, condition: Condition): Condition => (negated ? not(condition) : condition);
 
@@ -256,7 +259,7 @@ function tokenValueCondition(searched: Searched, value: string, context: Compile
   if (second === undefined) {
     const whatever = spans.tokens(prefix, first);
     if (isUnequal) return outside(spans.following(`${prefix}t`), [whatever]);
-    return carries === 'never' ? key(keys.token(prefix, first, undefined)) : span(whatever);
+    return carries === 'never' ? key(keys.token(prefix, first, undefined)) : anySystem(whatever);
   }
   const code = [second, ...more].join('|');
   if (code === '') {
@@ -267,6 +270,9 @@ function tokenValueCondition(searched: Searched, value: string, context: Compile
   const found = (carries === 'always' ? [first] : [first, undefined]).map((one) => keys.token(prefix, code, one));
   return isUnequal ? outside(spans.following(`${prefix}t`), found.map(only)) : or(found.map((one) => key(one)));
 }
+
+/** A code stands in the list once for each system that it is used with. */
+const anySystem = (range: { from: Key; to: Key }): Condition => ({ kind: 'span', ...range, fewKeys: true });
 
 const WITH_SYSTEM: ReadonlySet<string> = new Set(['CodeableConcept', 'Coding', 'Identifier', 'Quantity', 'Money']);
 const carriers = new WeakMap<Definitions, Map<string, 'always' | 'never' | 'some'>>();
@@ -317,7 +323,7 @@ function identifierCondition({ prefix, target }: ParameterList, value: string): 
   // The shared list has identifiers of other types, too; the parameter's own has its.
   if (target !== undefined) return { kind: 'none' };
   const [first = '', second, ...more] = splitUnescaped(value, '|').map(literalValue);
-  if (second === undefined) return span(spans.tokens(prefix, first, 'i'));
+  if (second === undefined) return anySystem(spans.tokens(prefix, first, 'i'));
   const code = [second, ...more].join('|');
   if (code === '') return { kind: 'term', term: terms.identifierSystem(prefix, first) };
   return key(keys.token(prefix, code, first, 'i'));

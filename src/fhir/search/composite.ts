@@ -8,6 +8,7 @@
 //   K  first, unit 8, number 11, the first's system: a quantity in the base unit of its dimension
 //   w  first, low 11, high 11, the first's system, unit: a range     W  first, unit, low, high, the first's system
 //   v  first, the first's system (a second key has ******** for any), folded text: a string
+import { FhirError } from '../../base/outcome.ts';
 import type { Definitions, SearchParameter } from '../../model/definitions.ts';
 import { type Accessor, compileExpression, selectedTypes, type TypedValue } from '../../model/search-accessors.ts';
 import type { Key } from '../../store/store.ts';
@@ -69,10 +70,14 @@ function indexersOf(definitions: Definitions, type: string, parameter: SearchPar
   ];
 }
 
+/** Undefined for an expression that selects nothing in a type: a component is one of Observation or Observation.component. */
 function compiledOrNot(definitions: Definitions, type: string, expression: string): Accessor | undefined {
-  return selectedTypes(definitions, type, expression).size === 0
-    ? undefined
-    : compileExpression(definitions, type, expression);
+  try {
+    return compileExpression(definitions, type, expression);
+  } catch (error) {
+    if (error instanceof FhirError) return undefined;
+    throw error;
+  }
 }
 
 const byUrl = new WeakMap<Definitions, Map<string, SearchParameter>>();

@@ -67,40 +67,107 @@ export const wordTerms = (prefix: Key, words: ReadonlySet<string>): Term[] =>
   [...words].map((word) => terms.word(prefix, word));
 
 /**
- * What a value of `_text` or `_content` asks for: all of its words; `word*` for a beginning, `-word` or `NOT word` for
- * what must not occur, `OR` between alternatives. Words that belong together in quotes must all occur.
+ * What a value of `_text` or `_content` asks for, as in `(bone OR liver) and metastases`: all of its words; `OR` between
+ * alternatives, brackets around them, `word*` for a beginning, `-word` or `NOT word` for what must not occur. Of a text in
+ * quotes all words must occur. AND, OR and NOT may be written in small letters.
  */
 export function textCondition(prefix: Key, query: string, name: string): Condition {
-  const alternatives = query.split(/\s+OR\s+/).map((part) => allWords(prefix, part, name));
-  return alternatives.length === 1 && alternatives[0] !== undefined
-    ? alternatives[0]
-    : { kind: 'or', of: alternatives };
-}
-
-function allWords(prefix: Key, text: string, name: string): Condition {
-  const of: Condition[] = [];
-  let isPositive = false;
-  let negated = false;
-  for (const part of text.split(/\s+/)) {
-    if (part === 'NOT') {
-      negated = true;
-      continue;
-    }
-    const isNot: boolean = negated || part.startsWith('-');
-    negated = false;
-    const words = wordConditions(prefix, part);
-    if (words.length === 0) continue;
-    isPositive ||= !isNot;
-    if (isNot) of.push({ kind: 'not', of: { kind: 'and', of: words } });
-    else of.push(...words);
-  }
-  if (!isPositive) {
+  const reader = new TextReader(query, prefix, name);
+  const { condition, isPositive } = reader.alternatives(0);
+  reader.end();
+  if (condition === undefined || !isPositive) {
     throw new FhirError('invalid', `"${name}" takes words of two or more letters or digits, of which one must occur.`);
   }
-  if (of.length > limits.searchWordsMax) {
-    throw new FhirError('too-costly', `"${name}" takes at most ${limits.searchWordsMax} words.`);
+  return condition;
+}
+
+/** `isPositive`: a word must occur for it to hold. Without a condition nothing was asked that can be looked up. */
+interface Asked {
+  condition?: Condition;
+  isPositive: boolean;
+}
+
+class TextReader {
+  readonly #tokens: readonly string[];
+  readonly #prefix: Key;
+  readonly #name: string;
+  #at = 0;
+  #words = 0;
+
+  constructor(query: string, prefix: Key, name: string) {
+    this.#tokens = query.match(/[()]|-?"[^"]*"?|-(?=\()|[^\s()"]+/g) ?? [];
+    this.#prefix = prefix;
+    this.#name = name;
   }
-  return { kind: 'and', of };
+
+  alternatives(depth: number): Asked {
+    if (depth > limits.filterDepthMax) {
+      throw new FhirError('too-costly', `"${this.#name}" may be nested ${limits.filterDepthMax} deep.`);
+    }
+    const of = [this.#all(depth)];
+    while (this.#next(/^or$/i)) of.push(this.#all(depth));
+    const asked = of.filter(({ condition }) => condition !== undefined);
+    return { ...joined('or', asked), isPositive: asked.every(({ isPositive }) => isPositive) };
+  }
+
+  end(): void {
+    if (this.#at < this.#tokens.length) throw this.#unbalanced();
+  }
+
+  #all(depth: number): Asked {
+    const asked: Asked[] = [];
+    for (let token = this.#tokens[this.#at]; token !== undefined; token = this.#tokens[this.#at]) {
+      if (token === ')' || /^or$/i.test(token)) break;
+      if (!this.#next(/^and$/i)) asked.push(this.#operand(depth));
+    }
+    return { ...joined('and', asked), isPositive: asked.some(({ isPositive }) => isPositive) };
+  }
+
+  #operand(depth: number): Asked {
+    let isNot = false;
+    while (this.#next(/^(not|-)$/i)) isNot = !isNot;
+    const token = this.#tokens[this.#at++] ?? '';
+    if (token === ')') throw this.#unbalanced();
+    const asked = token === '(' ? this.#group(depth) : this.#wordsOf(token);
+    if (token.startsWith('-')) isNot = !isNot;
+    if (!isNot || asked.condition === undefined) return asked;
+    return { condition: { kind: 'not', of: asked.condition }, isPositive: false };
+  }
+
+  #group(depth: number): Asked {
+    const asked = this.alternatives(depth + 1);
+    if (!this.#next(/^\)$/)) throw this.#unbalanced();
+    return asked;
+  }
+
+  #wordsOf(text: string): Asked {
+    const of = wordConditions(this.#prefix, text);
+    this.#words += of.length;
+    if (this.#words > limits.searchWordsMax) {
+      throw new FhirError('too-costly', `"${this.#name}" takes at most ${limits.searchWordsMax} words.`);
+    }
+    return joined(
+      'and',
+      of.map((condition) => ({ condition, isPositive: true })),
+    );
+  }
+
+  #next(pattern: RegExp): boolean {
+    const isNext = pattern.test(this.#tokens[this.#at] ?? '');
+    if (isNext) this.#at++;
+    return isNext;
+  }
+
+  #unbalanced(): FhirError {
+    return new FhirError('invalid', `"${this.#name}": each "(" needs its ")".`);
+  }
+}
+
+function joined(kind: 'and' | 'or', asked: readonly Asked[]): Asked {
+  const of = asked.flatMap(({ condition }) => condition ?? []);
+  const [only] = of;
+  if (only === undefined) return { isPositive: false };
+  return { condition: of.length === 1 ? only : { kind, of }, isPositive: true };
 }
 
 function wordConditions(prefix: Key, part: string): Condition[] {

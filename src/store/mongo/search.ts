@@ -9,7 +9,7 @@ import { typeKey } from '../store.ts';
 import { allOf, compile, keysWith, sourceFilter, unindexed } from './compile.ts';
 import { Budget } from './faults.ts';
 import type { KeysPlan, KeyWalker } from './key-walk.ts';
-import type { Collections } from './layout.ts';
+import { BY_KEY, type Collections } from './layout.ts';
 import {
   beyondFilter,
   countQuery,
@@ -106,6 +106,7 @@ function probeIn(scope: Scope): Probe {
   return {
     walksKeys: true,
     count: (source, type, cap) => countSource(quiet, source, type, cap),
+    keysIn: (span, max) => keysIn(quiet, span, max),
     few: (chosen, options) => few(quiet, chosen, options),
   };
 }
@@ -119,6 +120,7 @@ function noting(probe: Probe, counts: Counts): Probe {
       counts.push({ source, count });
       return count;
     },
+    keysIn: (span, max) => probe.keysIn(span, max),
     few: (chosen, options) => probe.few(chosen, options),
   };
 }
@@ -135,6 +137,22 @@ function indexed(source: Source, filter: Document): Document {
   if (source.kind === 'lastUpdated') return { t, ...others };
   const isEqual = source.kind === 'keys' ? source.of.every((part) => 'key' in part) : source.kind === 'term';
   return isEqual ? others : filter;
+}
+
+/** See Probe.keysIn: the first row of what is left of the span in the index's order holds its lowest key. */
+async function keysIn(scope: Scope, span: { from: Key; to: Key }, max: number): Promise<readonly Key[] | undefined> {
+  const keys: Key[] = [];
+  let range: Document = { $gte: span.from, $lt: span.to };
+  for (;;) {
+    const query: Query = { filter: { idx: { $elemMatch: range } }, hint: BY_KEY, stages: [], limit: 1 };
+    const [row] = await runQuery(scope, query, { idx: 1 });
+    if (row === undefined) return keys;
+    const rest = (row.idx ?? []).filter((key) => inSpan(key, span) && !keys.includes(key)).sort(compareKeys);
+    const [lowest] = rest;
+    if (lowest === undefined || keys.length === max) return undefined;
+    keys.push(lowest);
+    range = { $gt: lowest, $lt: span.to };
+  }
 }
 
 async function few(

@@ -7,15 +7,14 @@ import type { Sql } from './sql.ts';
 import { joined, keysText, raw, sql } from './sql.ts';
 import { hasTerm } from './terms.ts';
 
-/**
- * Where the columns of the row in question are found. Without `rid` and `ord` the row is in no index: its keys are looked
- * at instead, and terms it has none.
- */
+/** Where the columns of the row in question are found. Without `rid` and `ord` the row is in no index: see its keys. */
 export interface Place {
   type: string;
   id: string;
   lu: string;
   keys: string;
+  /** Of live rows alone. */
+  terms?: string;
   indexed?: { rid: string; ord: string };
 }
 
@@ -25,7 +24,7 @@ const PROBES_MAX = 4;
 /** A live row of `resource` under the table name `name`. */
 export function liveRow(name: string, type: string): Place {
   const indexed = { rid: `${name}.rid`, ord: `${name}.ord` };
-  return { type, id: `${name}.id`, lu: `${name}.lu`, keys: `${name}.keys`, indexed };
+  return { type, id: `${name}.id`, lu: `${name}.lu`, keys: `${name}.keys`, terms: `${name}.terms`, indexed };
 }
 
 /** A row of `resource` that may be a tombstone. */
@@ -59,8 +58,8 @@ function holdsAt(condition: Condition, place: Place, depth: number): Sql {
       return hasKeyInSpan(condition, place);
     case 'term':
       // Past versions and tombstones have no terms, and the filters by which these are shown ask for none.
-      if (place.indexed === undefined) throw new TypeError('only live rows have terms');
-      return hasTerm(condition, raw(place.indexed.rid));
+      if (place.terms === undefined) throw new TypeError('only live rows have terms');
+      return hasTerm(condition, raw(place.terms));
     case 'ids':
       return sql`${raw(place.id)} IN (SELECT value FROM json_each(${JSON.stringify(condition.ids)}))`;
     case 'lastUpdated':

@@ -289,6 +289,23 @@ export function countSource(connection: Connection, source: Source, type: string
   return count;
 }
 
+/** See Probe.keysIn: from each key the index leads to the next, however many entries it has. */
+export function keysIn(
+  connection: Connection,
+  { from, to }: { from: Key; to: Key },
+  max: number,
+): readonly Key[] | undefined {
+  const keys: Key[] = [];
+  let row = connection.get(sql`SELECT k FROM idx WHERE k >= ${from} AND k < ${to} ORDER BY k LIMIT 1`);
+  while (row !== undefined) {
+    const key = String(row[0]);
+    if (keys.length === max) return undefined;
+    keys.push(key);
+    row = connection.get(sql`SELECT k FROM idx WHERE k > ${key} AND k < ${to} ORDER BY k LIMIT 1`);
+  }
+  return keys;
+}
+
 /** See Probe.few. */
 export function fewMatches(
   connection: Connection,

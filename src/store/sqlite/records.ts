@@ -3,7 +3,6 @@ import type { Change, Outbox, Records, StoredRecord } from '../store.ts';
 import type { ReindexedRow, WriteJob } from './jobs.ts';
 import type { Columns, Connection } from './sql.ts';
 import { sql } from './sql.ts';
-import { digestOf } from './terms.ts';
 import { reindexRow, type Target } from './write.ts';
 
 type SmallJob = Exclude<WriteJob, { kind: 'commit' }>;
@@ -107,11 +106,10 @@ function reindex({ connection, terms }: Target, row: ReindexedRow): boolean {
     WHERE type = ${row.type} AND id = ${row.id} AND v = ${row.version} AND ord IS NOT NULL`);
   if (found === undefined) return false;
   const current = { rid: Number(found[0]), ord: Number(found[1]), keys: String(found[2]) };
-  const digest = digestOf(row.tokens);
   connection.run(
-    sql`UPDATE resource SET ord = ${row.ord}, keys = ${row.keys}, terms = ${digest} WHERE rid = ${current.rid}`,
+    sql`UPDATE resource SET ord = ${row.ord}, keys = ${row.keys}, terms = ${row.tokens} WHERE rid = ${current.rid}`,
   );
   reindexRow(connection, current, row);
-  terms.set(current.rid, Number(found[3]), digest, row.tokens);
+  terms.set(current.rid, String(found[3]), row.tokens);
   return true;
 }

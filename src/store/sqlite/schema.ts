@@ -2,9 +2,9 @@
 //
 //   resource  current version of each resource; a tombstone has ord and body NULL and keeps the keys it had.
 //             rid is stable for the life of (type, id). Keys stand before the body: a row check reads no body page.
-//             terms is a digest, 0 where there are none.
+//             terms are its tokens, see terms.ts.
 //   idx       the one index over keys, each list by clinical date; live resources only.
-//   term      the terms of live resources, see terms.ts.
+//   term      the index over terms, of live resources only.
 //   history   versions that were replaced or deleted, copied there when that happened.
 //   record    private keyed records; outbox: committed changes not yet taken note of; setting: schema version.
 import { DatabaseSync } from 'node:sqlite';
@@ -16,7 +16,7 @@ export const SCHEMA_VERSION = 2;
 const TABLES = `
 CREATE TABLE resource (
   rid INTEGER PRIMARY KEY, type TEXT NOT NULL, id TEXT NOT NULL, v INTEGER NOT NULL, lu INTEGER NOT NULL, ord INTEGER,
-  keys TEXT NOT NULL, terms INTEGER NOT NULL DEFAULT 0, body BLOB, UNIQUE (type, id)
+  keys TEXT NOT NULL, terms TEXT NOT NULL DEFAULT '', body BLOB, UNIQUE (type, id)
 ) STRICT;
 CREATE INDEX resource_lu ON resource (type, lu, rid);
 CREATE TABLE idx (
@@ -41,7 +41,7 @@ INSERT INTO setting VALUES ('schema', '${SCHEMA_VERSION}');
 /** Step n makes a file of schema n one of schema n + 1. */
 const UPGRADES: ReadonlyMap<number, (db: DatabaseSync) => void> = new Map([
   // Resources have no terms until they are written or indexed anew.
-  [1, (db) => db.exec(`ALTER TABLE resource ADD COLUMN terms INTEGER NOT NULL DEFAULT 0; ${TERM_TABLES}`)],
+  [1, (db) => db.exec(`ALTER TABLE resource ADD COLUMN terms TEXT NOT NULL DEFAULT ''; ${TERM_TABLES}`)],
 ]);
 
 /** WAL of 32,000 pages (128 MB) before it is copied back: bundles cost 0.69x of what they do with the default of 1,000. */

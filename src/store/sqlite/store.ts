@@ -1,6 +1,6 @@
 // The store on one SQLite file. Reads that are known to be short happen on the main thread (a get costs 8 µs, through
 // a thread more than twice that); writes on the writer thread; whatever may be wide on the reader thread.
-import { asksForTerms, simplify } from '../conditions.ts';
+import { simplify } from '../conditions.ts';
 import type { Position } from '../cursor.ts';
 import { badCursor, readCursor, searchCursor, searchPosition, writeCursor } from '../cursor.ts';
 import { type CountNoted, explanationOf, noting } from '../explain.ts';
@@ -27,7 +27,7 @@ import type {
 import { StoreError } from '../store.ts';
 import { anyRow, holds, liveRow } from './conditions.ts';
 import type { Found, Shape, Stretch } from './find.ts';
-import { countSource, fewMatches, walkStep } from './find.ts';
+import { countSource, fewMatches, keysIn, walkStep } from './find.ts';
 import { type HistoryScope, typesPresent, versionVisible } from './history.ts';
 import type { Answer, ReadJob, ReadResults } from './jobs.ts';
 import { unpackError } from './jobs.ts';
@@ -82,6 +82,7 @@ export class SqliteStore implements Store {
     this.#probe = sizesRemembered(REMEMBERED_FROM)({
       walksKeys: true,
       count: (source, type, cap) => countSource(this.#open(), source, type, cap),
+      keysIn: (span, max) => keysIn(this.#open(), span, max),
       few: (plan, options) => fewMatches(this.#open(), plan, options),
     });
     const send = this.#writer.send.bind(this.#writer);
@@ -145,7 +146,7 @@ export class SqliteStore implements Store {
   async count(alias: Alias, { cap, budgetMs }: { cap: number; budgetMs: number }, filter: Filter): Promise<Count> {
     const found = await planCount(alias, filter, this.#probe);
     if (found.kind !== 'sort') return { count: 0, exact: true };
-    const isSmall = (found.estimate ?? SET_HERE) < SET_HERE && !asksForTerms(found.residual);
+    const isSmall = (found.estimate ?? SET_HERE) < SET_HERE;
     const isShort = found.residual.kind === 'all' && found.source.kind !== 'term' ? cap <= COUNT_HERE : isSmall;
     const count = await this.#run({ kind: 'count', plan: found, cap: cap + 1, budgetMs }, isShort);
     return count > cap ? { count: cap, exact: false } : { count, exact: true };
@@ -264,16 +265,11 @@ export class SqliteStore implements Store {
   }
 
   async #find(found: Exclude<Plan, { kind: 'none' }>, options: FindOptions): Promise<Stretch> {
-    const { residual } = found;
     if (found.kind === 'sort') {
-      const isShort = (found.estimate ?? SET_HERE) < SET_HERE && !asksForTerms(residual);
-      return this.#run({ kind: 'sort', plan: found, ...options }, isShort);
+      return this.#run({ kind: 'sort', plan: found, ...options }, (found.estimate ?? SET_HERE) < SET_HERE);
     }
-    // A sort by keys may have to order many rows with the same key before it has the first; to check a row for a term
-    // means to look it up in a list, or to read the list before.
-    if (found.by.kind === 'keys' || asksForTerms(residual)) {
-      return this.#run({ kind: 'walk', plan: found, ...options }, false);
-    }
+    // A sort by keys may have to order many rows with the same key before it has the first.
+    if (found.by.kind === 'keys') return this.#run({ kind: 'walk', plan: found, ...options }, false);
     const start = performance.now();
     const { resume, ...step } = walkStep(this.#open(), found, { ...options, candidates: CANDIDATES_HERE });
     if (resume === undefined) return step;

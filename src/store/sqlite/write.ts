@@ -3,11 +3,11 @@ import { plan } from '../planner.ts';
 import { stamped } from '../stamp.ts';
 import type { Alias, Condition, Key, Written } from '../store.ts';
 import { StoreError } from '../store.ts';
-import { countSource, fewMatches, sortedPage, walkStep } from './find.ts';
+import { countSource, fewMatches, keysIn, sortedPage, walkStep } from './find.ts';
 import { deadline } from './history.ts';
 import type { Connection } from './sql.ts';
 import { sql } from './sql.ts';
-import { digestOf, type WaitingTerms } from './terms.ts';
+import type { WaitingTerms } from './terms.ts';
 
 /** A write as it crosses to the writer thread: keys as JSON text, the body as a stretch of the batch's bytes. */
 export interface PackedWrite {
@@ -17,7 +17,7 @@ export interface PackedWrite {
   stampAt: number;
   ord: number;
   keys: string;
-  /** As the index takes them, see terms.ts. */
+  /** See tokensOf. */
   tokens: string;
   expect?: 'absent' | number;
 }
@@ -47,6 +47,7 @@ async function findIds(connection: Connection, check: PackedCheck): Promise<stri
   const probe = {
     walksKeys: true,
     count: countSource.bind(undefined, connection),
+    keysIn: keysIn.bind(undefined, connection),
     few: fewMatches.bind(undefined, connection),
   };
   const found = await plan({ type: check.type, where: check.where, order: [] }, everything, probe);
@@ -100,8 +101,7 @@ interface Current {
   /** Null when deleted. */
   ord: number | null;
   keys: string;
-  /** A digest. */
-  terms: number;
+  tokens: string;
 }
 
 function applyWrite(target: Target, write: PackedWrite, bytes: Uint8Array, lu: number, at: number): Written {
@@ -146,7 +146,7 @@ function find(connection: Connection, { type, id }: PackedWrite): Current | unde
     version: Number(version),
     ord: ord === null ? null : Number(ord),
     keys: String(keys),
-    terms: Number(terms),
+    tokens: String(terms),
   };
 }
 
@@ -158,15 +158,14 @@ function insertResource(
   lu: number,
 ): number | undefined {
   const { type, id, ord, keys, tokens } = write;
-  const digest = digestOf(tokens);
   const insert = connection.statement(
     'INSERT INTO resource (type, id, v, lu, ord, keys, terms, body) VALUES (?, ?, 1, ?, ?, ?, ?, ?) ON CONFLICT (type, id) DO NOTHING',
   );
-  const { changes, lastInsertRowid } = insert.run(type, id, lu, ord, keys, digest, body);
+  const { changes, lastInsertRowid } = insert.run(type, id, lu, ord, keys, tokens, body);
   if (Number(changes) === 0) return undefined;
   const rid = Number(lastInsertRowid);
   addKeys(connection, keys, ord, rid);
-  terms.set(rid, 0, digest, tokens);
+  terms.set(rid, '', tokens);
   return rid;
 }
 
@@ -184,12 +183,11 @@ function replace(
   );
   const ord = body === null ? null : write.ord;
   const keys = body === null ? current.keys : write.keys;
-  const digest = digestOf(write.tokens);
   connection.run(
-    sql`UPDATE resource SET v = ${version}, lu = ${lu}, ord = ${ord}, keys = ${keys}, terms = ${digest}, body = ${body} WHERE rid = ${rid}`,
+    sql`UPDATE resource SET v = ${version}, lu = ${lu}, ord = ${ord}, keys = ${keys}, terms = ${write.tokens}, body = ${body} WHERE rid = ${rid}`,
   );
   reindexRow(connection, current, { ord, keys });
-  terms.set(rid, current.terms, digest, write.tokens);
+  terms.set(rid, current.tokens, write.tokens);
 }
 
 /** Makes the index rows of a resource those of its new keys; `ord` null: none. */
