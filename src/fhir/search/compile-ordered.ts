@@ -102,17 +102,15 @@ export function dateCondition(
 
 /** Leaves out stretches that lie within another one, which is how "begins or ends after" comes out for a start. */
 function withoutCovered(all: readonly Condition[]): Condition[] {
+  const covers = (other: Condition, one: Condition): boolean =>
+    other.kind === 'span' &&
+    one.kind === 'span' &&
+    other.within === undefined &&
+    other.from <= one.from &&
+    one.to <= other.to;
+  // Of two that cover each other, which are the same, the first stays.
   return all.filter(
-    (one) =>
-      one.kind !== 'span' ||
-      !all.some(
-        (other) =>
-          other !== one &&
-          other.kind === 'span' &&
-          other.within === undefined &&
-          other.from <= one.from &&
-          one.to <= other.to,
-      ),
+    (one, at) => !all.some((other, index) => index !== at && covers(other, one) && !(at < index && covers(one, other))),
   );
 }
 
