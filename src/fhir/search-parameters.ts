@@ -1,117 +1,10 @@
-// Search parameters that a client or a package added: SearchParameter resources that are stored, active and name codes
-// that R4 does not have. Each is indexed by a job that goes over what is there already; until the job has ended the
-// parameter is "building" and cannot be searched by. https://hl7.org/fhir/R4/searchparameter.html
-import { limits } from '../base/limits.ts';
+// What a SearchParameter resource adds to R4's own parameters: one for each type it is for, or the reasons why it cannot
+// be used here. https://hl7.org/fhir/R4/searchparameter.html
 import { FhirError, type Issue } from '../base/outcome.ts';
-import type { JobHandler } from '../jobs/jobs.ts';
-import { type Definitions, type SearchParameter, withSearchParameters } from '../model/definitions.ts';
+import type { Definitions, SearchParameter } from '../model/definitions.ts';
 import { compileExpression, selectedTypes } from '../model/search-accessors.ts';
-import type { Store } from '../store/store.ts';
-import { everything } from './access.ts';
-import type { EngineContext } from './context.ts';
-import { reindexType } from './maintenance.ts';
 import type { Resource } from './prepare.ts';
 import { digest, parameterPrefix } from './search/keys.ts';
-
-export const INDEX_JOB = 'index';
-const RECORD = 'search-parameter';
-/** Other processes look so often whether something was added; indexing waits until all of them must have seen it. */
-const LOOK_MS = 3_000;
-const SEEN_MS = 3 * LOOK_MS;
-
-/** What is known of an added parameter besides its resource. */
-interface Built {
-  /** Of code, types and expression: another one is another list. */
-  fingerprint: string;
-  types: string[];
-}
-
-export interface AddedParameters {
-  /** R4's definitions with what was added. */
-  readonly definitions: Definitions;
-  /** To be called after SearchParameter resources were written. */
-  refresh(): Promise<void>;
-  /** Begins and ends to look for what other processes added. */
-  start(): void;
-  stop(): void;
-}
-
-export function createAddedParameters(base: Definitions, context: () => EngineContext): AddedParameters {
-  let definitions = base;
-  let known = '';
-  let timer: NodeJS.Timeout | undefined;
-
-  const refresh = async (): Promise<void> => {
-    const { store, jobs } = context();
-    const added = await storedParameters(base, store);
-    const built = await builtParameters(store);
-    const state = JSON.stringify([added.map(({ list }) => list), [...built]]);
-    if (state === known) return;
-    known = state;
-    definitions = withSearchParameters(
-      base,
-      added.map((parameter) => {
-        const isBuilt = built.get(parameter.url)?.fingerprint === parameter.list;
-        return isBuilt ? parameter : { ...parameter, isBuilding: true };
-      }),
-    );
-    for (const input of openWork(added, built, store)) {
-      await jobs.submit(INDEX_JOB, input, `index-${digest(`${input.url} ${input.fingerprint}`, 22)}`);
-    }
-  };
-
-  return {
-    get definitions() {
-      return definitions;
-    },
-    refresh,
-    start() {
-      timer = setInterval(() => void refresh().catch(() => {}), LOOK_MS);
-      timer.unref();
-    },
-    stop: () => clearInterval(timer),
-  };
-}
-
-// ---- what is stored ----
-
-/** The parameters that stored resources add, one for each type they are used on. What cannot be used adds nothing. */
-async function storedParameters(base: Definitions, store: Store): Promise<SearchParameter[]> {
-  const page = await store.search(
-    {
-      type: 'SearchParameter',
-      where: { kind: 'all' },
-      order: [{ by: 'lastUpdated', descending: false }],
-      limit: limits.addedParametersMax,
-      budgetMs: limits.queryBudgetMs,
-    },
-    everything,
-  );
-  const added = new Map<string, SearchParameter>();
-  for (const row of page.rows) {
-    const resource = JSON.parse(Buffer.from(row.body ?? []).toString('utf8')) as Resource;
-    for (const parameter of parametersOf(resource, base)) {
-      const name = `${parameter.base}.${parameter.code}`;
-      if (!added.has(name)) added.set(name, parameter);
-    }
-  }
-  return [...added.values()];
-}
-
-function parametersOf(resource: Resource, base: Definitions): SearchParameter[] {
-  if (resource.status !== 'active' || parameterIssues(resource, base).length > 0) return [];
-  return basesOf(resource, base)
-    .filter((type) => !base.searchParameters(type).has(String(resource.code)))
-    .map((type) => parameterOn(type, resource));
-}
-
-function parameterOn(type: string, resource: Resource): SearchParameter {
-  const { code, url, type: kind, expression, target = [] } = resource as unknown as AddedResource;
-  return { code, url, type: kind, base: type, expression, targets: target, list: listName(resource) };
-}
-
-/** Another expression is another list, so that entries of the old one are never taken for its own. */
-const listName = ({ code, type, expression }: Resource): string => `${code} ${digest(`${type} ${expression}`, 8)}`;
 
 interface AddedResource {
   code: string;
@@ -121,14 +14,60 @@ interface AddedResource {
   target?: string[];
 }
 
-/** The types that a parameter is for; Resource and DomainResource stand for all. */
-function basesOf({ base }: Resource, definitions: Definitions): string[] {
-  const named = Array.isArray(base) ? base.map(String) : [];
-  const isAll = named.includes('Resource') || named.includes('DomainResource');
-  return isAll ? [...definitions.resourceTypes] : named.filter((type) => definitions.isResourceType(type));
+/** The parameters that a stored resource adds to `base`, R4's definitions. One that cannot be used adds nothing. */
+export function parametersOf(resource: Resource, base: Definitions): SearchParameter[] {
+  if (resource.status !== 'active' || parameterIssues(resource, base).length > 0) return [];
+  const { code, url, type: kind, expression, target = [] } = resource as unknown as AddedResource;
+  return freshTypes(resource, base).map((type) => ({
+    code,
+    url,
+    type: kind,
+    base: type,
+    expression,
+    targets: target.filter((one) => base.isResourceType(one)),
+    list: listName(resource),
+  }));
 }
 
-const KINDS: ReadonlySet<unknown> = new Set(['number', 'date', 'string', 'token', 'reference', 'quantity', 'uri']);
+/** Another expression is another list, so that entries of the old one are never taken for its own. */
+const listName = ({ code, type, expression }: Resource): string => `${code} ${digest(`${type} ${expression}`, 8)}`;
+
+/** The types that a parameter is for. Resource and DomainResource imply all of theirs. */
+function basesOf({ base }: Resource, definitions: Definitions): { named: string[]; implied: string[] } {
+  const given = new Set(Array.isArray(base) ? base.map(String) : []);
+  const ancestors = ['Resource', 'DomainResource'].filter((ancestor) => given.has(ancestor));
+  const others = definitions.resourceTypes.filter((type) => !given.has(type));
+  return {
+    named: definitions.resourceTypes.filter((type) => given.has(type)),
+    implied: others.filter((type) => ancestors.some((ancestor) => definitions.isA(type, ancestor))),
+  };
+}
+
+/** The types on which R4 has no such parameter; of those that are implied, the ones in which it selects something. */
+function freshTypes(resource: Resource, definitions: Definitions): string[] {
+  const { named, implied } = basesOf(resource, definitions);
+  const isFresh = (type: string): boolean => !isOfR4(definitions.searchParameters(type).get(String(resource.code)));
+  const text = String(resource.expression);
+  return [...named.filter(isFresh), ...implied.filter((type) => isFresh(type) && selects(type, text, definitions))];
+}
+
+const isOfR4 = (parameter: SearchParameter | undefined): boolean =>
+  parameter !== undefined && parameter.list === undefined;
+
+function selects(type: string, expression: string, definitions: Definitions): boolean {
+  try {
+    compileExpression(definitions, type, expression);
+    return true;
+  } catch (error) {
+    if (error instanceof FhirError) return false;
+    throw error;
+  }
+}
+
+// ---- what is wrong with one ----
+
+const ISSUES_MAX = 20;
+const CODE = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/;
 
 /**
  * Why a SearchParameter cannot be used here; empty when it can, or when it is a draft or describes a parameter that R4
@@ -136,130 +75,97 @@ const KINDS: ReadonlySet<unknown> = new Set(['number', 'date', 'string', 'token'
  */
 export function parameterIssues(resource: Resource, definitions: Definitions): Issue[] {
   if (resource.status !== 'active') return [];
-  const bases = basesOf(resource, definitions);
-  const fresh = bases.filter((type) => !definitions.searchParameters(type).has(String(resource.code)));
-  if (bases.length > 0 && fresh.length === 0) return [];
+  const code = String(resource.code);
+  const { named, implied } = basesOf(resource, definitions);
+  const bases = [...named, ...implied];
+  if (bases.length === 0) return [issue('base', 'None of the bases is a resource type of R4.')];
+  if (bases.every((type) => isOfR4(definitions.searchParameters(type).get(code)))) return [];
   const issues: Issue[] = [];
-  const add = (element: string, diagnostics: string): void => {
-    issues.push({ severity: 'error', code: 'business-rule', diagnostics, expression: `SearchParameter.${element}` });
-  };
-  if (bases.length === 0) add('base', 'None of the bases is a resource type of R4.');
-  if (!/^[A-Za-z][A-Za-z0-9_-]{0,63}$/.test(String(resource.code))) {
-    add('code', 'A code has up to 64 letters, digits, "-" and "_", and begins with a letter.');
+  if (!CODE.test(code)) {
+    issues.push(issue('code', 'A code has up to 64 letters, digits, "-" and "_", and begins with a letter.'));
   }
-  if (!KINDS.has(resource.type)) add('type', `Parameters of type ${[...KINDS].join(', ')} can be added.`);
-  if (typeof resource.expression !== 'string') add('expression', 'A parameter needs an expression.');
-  else {
-    const list = listName(resource);
-    for (const type of fresh) {
-      issues.push(...expressionIssues(type, resource.expression, definitions));
-      if (collides(type, list, definitions))
-        add('code', 'Another code is needed: the index cannot tell this one apart.');
-    }
+  if (!SELECTABLE.has(String(resource.type))) {
+    issues.push(issue('type', `Parameters of type ${[...SELECTABLE.keys()].join(', ')} can be added.`));
   }
-  return issues.slice(0, 20);
+  if (typeof resource.expression !== 'string') issues.push(issue('expression', 'A parameter needs an expression.'));
+  if (issues.length > 0) return issues;
+  const fresh = freshTypes(resource, definitions);
+  // Where nothing is left, all bases were implied; what is wrong with one of them is wrong with all.
+  const checked = fresh.length > 0 ? fresh : implied.slice(0, 1);
+  return checked.flatMap((type) => issuesOn(type, resource, definitions)).slice(0, ISSUES_MAX);
 }
 
-function expressionIssues(type: string, expression: string, definitions: Definitions): Issue[] {
+function issuesOn(type: string, resource: Resource, definitions: Definitions): Issue[] {
   try {
-    compileExpression(definitions, type, expression);
-    if (selectedTypes(definitions, type, expression).size > 0) return [];
-    throw new FhirError('not-supported', `the expression selects nothing in ${type}`);
+    compileExpression(definitions, type, String(resource.expression));
   } catch (error) {
     if (!(error instanceof FhirError)) throw error;
-    return error.issues.map((issue) => ({ ...issue, expression: 'SearchParameter.expression' }));
+    return error.issues.map((one) => ({ ...one, expression: 'SearchParameter.expression' }));
   }
+  return [...typeIssues(type, resource, definitions), ...codeIssues(type, resource, definitions)];
 }
 
-// ---- what is built ----
-
-async function builtParameters(store: Store): Promise<Map<string, Built>> {
-  const records = await store.records.list(RECORD, { limit: limits.addedParametersMax });
-  return new Map(records.map(({ id, value }) => [id, JSON.parse(value) as Built]));
+function typeIssues(type: string, { type: kind, expression }: Resource, definitions: Definitions): Issue[] {
+  const selected = [...selectedTypes(definitions, type, String(expression))];
+  if (selected.some((one) => canHold(String(kind), one, definitions))) return [];
+  const what = selected.slice(0, 5).join(', ');
+  return [issue('type', `What the expression selects in ${type} (${what}) cannot be searched as ${kind}.`)];
 }
 
-interface IndexInput {
-  url: string;
-  types: string[];
-  /** '' for a parameter that is gone: its entries are taken out of the index. */
-  fingerprint: string;
-  notBefore: number;
-}
-
-/** For each parameter that is new, changed or gone, the types whose rows have to be looked at. */
-function openWork(
-  added: readonly SearchParameter[],
-  built: ReadonlyMap<string, Built>,
-  { isShared }: Store,
-): IndexInput[] {
-  const notBefore = isShared ? Date.now() + SEEN_MS : 0;
-  const open = new Map<string, IndexInput>();
-  for (const { url, base, list = '' } of added) {
-    if (built.get(url)?.fingerprint === list) continue;
-    const types = [...(open.get(url)?.types ?? []), base];
-    open.set(url, { url, types, fingerprint: list, notBefore });
+/** A code that another added parameter has, or whose list of the index could be taken for another's. */
+function codeIssues(type: string, resource: Resource, definitions: Definitions): Issue[] {
+  const known = definitions.searchParameters(type).get(String(resource.code));
+  if (known !== undefined && known.url !== resource.url) {
+    return [issue('code', `${type} has a parameter "${known.code}" already: ${known.url}.`)];
   }
-  const urls = new Set(added.map(({ url }) => url));
-  for (const [url, { types }] of built) {
-    if (!urls.has(url)) open.set(url, { url, types, fingerprint: '', notBefore });
-  }
-  return [...open.values()];
+  const list = listName(resource);
+  const others = listsByPrefix(definitions).get(parameterPrefix(type, list)) ?? [];
+  if (others.every((other) => other === `${type}.${list}`)) return [];
+  return [issue('code', 'Another code is needed: the index cannot tell this one apart.')];
 }
 
-/** The job that indexes what was there before a parameter was added; it continues where it was interrupted. */
-export function indexJob(context: () => EngineContext, refresh: () => Promise<void>): JobHandler {
-  return async ({ input, saved, save, signal }) => {
-    const { url, types, fingerprint, notBefore } = input as IndexInput;
-    await until(notBefore, signal);
-    await refresh();
-    const from = saved as { at: number; after?: string; changed: number } | undefined;
-    let changed = from?.changed ?? 0;
-    for (let at = from?.at ?? 0; at < types.length; at++) {
-      const after = at === from?.at ? from?.after : undefined;
-      for await (const step of reindexType(types[at] ?? '', after, context())) {
-        signal.throwIfAborted();
-        changed += step.changed;
-        await save({ at, after: step.after, changed }, at / types.length);
+const issue = (element: string, diagnostics: string): Issue => ({
+  severity: 'error',
+  code: 'business-rule',
+  diagnostics,
+  expression: `SearchParameter.${element}`,
+});
+
+const prefixesByDefinitions = new WeakMap<Definitions, Map<string, string[]>>();
+
+/** Names of lists by the four characters that their keys begin with; two share them once in some five million. */
+function listsByPrefix(definitions: Definitions): Map<string, string[]> {
+  let known = prefixesByDefinitions.get(definitions);
+  if (known === undefined) {
+    known = new Map();
+    prefixesByDefinitions.set(definitions, known);
+    for (const type of definitions.resourceTypes) {
+      for (const { code, list = code } of definitions.searchParameters(type).values()) {
+        const prefix = parameterPrefix(type, list);
+        known.set(prefix, [...(known.get(prefix) ?? []), `${type}.${list}`]);
       }
     }
-    await keepBuilt({ url, types, fingerprint }, context().store);
-    await refresh();
-    return { changed };
-  };
-}
-
-async function keepBuilt(
-  { url, types, fingerprint }: Omit<IndexInput, 'notBefore'>,
-  { records }: Store,
-): Promise<void> {
-  const known = await records.get(RECORD, url);
-  if (fingerprint === '') {
-    if (known !== undefined) await records.remove(RECORD, url, known.version);
-    return;
   }
-  const built: Built = { fingerprint, types };
-  await records.put({ kind: RECORD, id: url, value: JSON.stringify(built) }, known?.version ?? 0);
+  return known;
 }
 
-async function until(instant: number, signal: AbortSignal): Promise<void> {
-  const ms = instant - Date.now();
-  if (ms <= 0) return;
-  await new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener('abort', () => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
-  signal.throwIfAborted();
-}
+// ---- which types of values a parameter can hold ----
 
-/** Whether an added parameter's list could be taken for another's: one in some five million. */
-function collides(type: string, list: string, definitions: Definitions): boolean {
-  const prefix = parameterPrefix(type, list);
-  return definitions.resourceTypes.some((one) =>
-    [...definitions.searchParameters(one).values()].some(
-      (parameter) => parameter.list !== list && parameterPrefix(one, parameter.list ?? parameter.code) === prefix,
-    ),
-  );
-}
+const TEXTS = ['string', 'markdown', 'code', 'id', 'uri', 'url', 'canonical', 'oid', 'uuid'];
+const URIS = ['uri', 'url', 'canonical', 'oid', 'uuid'];
+const CODED = ['Coding', 'CodeableConcept', 'Identifier', 'ContactPoint'];
+const NUMBERS = ['integer', 'positiveInt', 'unsignedInt', 'decimal'];
+
+/** An extension stands for its value, whatever that is. */
+const SELECTABLE: ReadonlyMap<string, readonly string[]> = new Map([
+  ['number', [...NUMBERS, 'Range', 'Extension']],
+  ['date', ['date', 'dateTime', 'instant', 'Period', 'Timing', 'Extension']],
+  ['string', [...TEXTS, 'HumanName', 'Address', 'CodeableConcept', 'Extension']],
+  ['token', [...TEXTS, ...NUMBERS, 'boolean', ...CODED, 'Quantity', 'Extension']],
+  ['reference', ['Reference', ...URIS, 'Extension']],
+  ['quantity', ['Quantity', 'Money', 'Range', 'SampledData', ...NUMBERS, 'Extension']],
+  ['uri', [...URIS, 'Extension']],
+]);
+
+export const canHold = (kind: string, type: string, definitions: Definitions): boolean =>
+  SELECTABLE.get(kind)?.some((one) => definitions.isA(type, one)) === true;

@@ -218,6 +218,7 @@ class SearchParser {
     const [code = '', target] = splitModifier(name);
     if (code === '_list' || code === '_filter') throw new FhirError('invalid', `_filter cannot compare "${code}".`);
     const parameter = this.#parameter(types, code, name);
+    if (target !== undefined) this.#checkFilterTarget(parameter, target, name);
     const kind = parameter.type;
     const meanings = FILTER_MEANING_OF.get(code) ?? { ...FILTER_MEANING[kind], pr: { modifier: 'missing' } };
     const meaning = meanings[operator];
@@ -237,6 +238,14 @@ class SearchParser {
       values: [filterValue(kind, operator, meaning.prefix ?? '', value)],
       name,
     };
+  }
+
+  /** Modifiers are what operators stand for; only the type of a reference may follow a name. */
+  #checkFilterTarget(parameter: SearchParameter, target: string, name: string): void {
+    if (parameter.type !== 'reference' || !this.#definitions.isResourceType(target)) {
+      throw new FhirError('invalid', `_filter: "${printable(name)}" has no modifiers; a reference may name a type.`);
+    }
+    this.#checkTarget(parameter, target, name);
   }
 
   #narrowTypes(value: string): void {
@@ -419,6 +428,8 @@ class SearchParser {
       if (code === '_id') {
         throw new FhirError('invalid', '_sort=_id: ids have no order; pages are stable without it, so leave it out.');
       }
+      if (code === '_text' || code === '_content')
+        throw new FhirError('invalid', `_sort=${code}: words have no order.`);
       return { parameter, descending };
     });
     if (sort.length > limits.sortKeysMax)

@@ -6,8 +6,8 @@ import type { Connection, Sql } from './sql.ts';
 import { sql } from './sql.ts';
 
 /**
- * The index, of live resources alone: `rowid` is the resource's, and `tokens` is kept there. `term_entry` reads it in the order
- * of the tokens, entry by entry, where a query for a prefix would gather all rows before it gave the first.
+ * The index, of live resources alone: `rowid` is the resource's, and `tokens` is kept there. `term_entry` reads it in the
+ * order of the tokens, entry by entry, where a query for a prefix would gather all rows before it gave the first.
  * Segments are merged four at a time (FTS5's own setting): without that, a commit in some thousand waits a second.
  */
 export const TERM_TABLES = `
