@@ -70,6 +70,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
       return server;
     },
     async listen() {
+      await engine.upgradeIndex();
       const address = await app.server().listen({ host: config.host, port: config.port });
       engine.background?.start();
       return address;

@@ -125,6 +125,7 @@ export function requestJob(
   perform: Engine['perform'],
   callerOf: (kind: Caller['kind']) => Caller,
   context: Pick<EngineContext, 'store' | 'clock'>,
+  onFault: (error: unknown, kind: string) => void,
 ): JobHandler {
   return async ({ id, input, saved, signal, save }) => {
     const kept = input as KeptRequest;
@@ -133,7 +134,9 @@ export function requestJob(
     if (body === undefined) throw new FhirError('timeout', 'The request waited for more than a day; send it again.');
     await save({ isBegun: true }, 0);
     const request = requestOf(kept, Buffer.concat(body), signal);
-    const { status, headers, bytes } = withinBounds(await answerOf(perform, request, callerOf(kept.caller)));
+    const found = await answerOf(perform, request, callerOf(kept.caller));
+    for (const fault of found.faults ?? []) onFault(fault, found.interaction);
+    const { status, headers, bytes } = withinBounds(found);
     const answer: KeptAnswer = { status, headers, chunks: await keepBytes(ANSWER, id, bytes, context) };
     await forgetBytes(BODY, id, kept.chunks, context);
     return answer;

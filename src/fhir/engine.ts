@@ -8,14 +8,17 @@ import type { Definitions } from '../model/definitions.ts';
 import { parseJson } from '../model/json.ts';
 import type { Store } from '../store/store.ts';
 import { callerOfKind } from './access.ts';
+import { createAddedParameters } from './added-parameters.ts';
 import { preferences } from './answer.ts';
 import { kickOff, mayBeAsync, REQUEST_JOB, requestJob } from './async.ts';
+import { type Background, createBackground } from './background.ts';
 import { createCapabilities, type Software } from './capabilities.ts';
 import type { EngineContext } from './context.ts';
 import { history } from './history.ts';
 import type { Answer, Caller, Engine, FhirRequest } from './interaction.ts';
 import { type Maintenance, maintenance } from './maintenance.ts';
 import { performOperation } from './operations/perform.ts';
+import { INDEX_JOB, indexJob } from './parameter-index.ts';
 import { conditionalPatch, patch } from './patch.ts';
 import type { Resource } from './prepare.ts';
 import { read, vread } from './read.ts';
@@ -23,7 +26,6 @@ import { type Interaction, routeRequest } from './route.ts';
 import { createSeal, sealKey } from './seal.ts';
 import type { SearchScope } from './search/question.ts';
 import { search, searchQuery } from './search/search.ts';
-import { type AddedParameters, createAddedParameters, INDEX_JOB, indexJob } from './search-parameters.ts';
 import { storeFailure } from './store-failure.ts';
 import { batch } from './transaction/batch.ts';
 import { transaction } from './transaction/transaction.ts';
@@ -43,26 +45,25 @@ export interface EngineOptions {
   linkSecret?: string;
   /** Told of faults in background work. */
   onFault?: (error: unknown, kind: string) => void;
+  /** How often to look for work and search parameters that other processes left, ms; the default is some seconds. */
+  lookMs?: number;
 }
 
-/** Work that goes on beside requests: a process that serves starts it, and stops it before it closes the store. */
-export interface Background {
-  start(): void;
-  stop(): Promise<void>;
-}
+export type { Background };
 
 /** An engine on an open store. */
 export async function createEngine(options: EngineOptions): Promise<Engine & Maintenance & { background: Background }> {
-  const { store, clock, baseUrl, timeZone, checkReferences = false } = options;
+  const { store, clock, baseUrl, timeZone, checkReferences = false, onFault = () => {}, lookMs } = options;
   const seal = createSeal(await sealKey(store, options.linkSecret));
   const handlers: Record<string, JobHandler> = {};
-  const jobs = createJobs({ records: store.records, clock, handlers, onFault: options.onFault ?? (() => {}) });
-  const added: AddedParameters = createAddedParameters(options.definitions, () => context);
+  const often = lookMs === undefined ? {} : { lookMs };
+  const jobs = createJobs({ records: store.records, clock, handlers, onFault, ...often });
+  const added = createAddedParameters({ base: options.definitions, context: () => context, onFault, ...often });
   const context: EngineContext = {
     store,
     commit: async (commit) => {
-      const written = await store.commit(commit);
-      if (commit.writes.some(({ type }) => type === 'SearchParameter')) await added.refresh();
+      const written = await store.commit(await added.ready(commit));
+      await added.committed(commit.writes);
       return written;
     },
     get definitions() {
@@ -101,7 +102,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine & Mai
     if (!dryRun) return answer(interaction, request, caller, context);
     const found = await answer(interaction, request, caller, {
       ...context,
-      commit: (commit) => store.commit({ ...commit, dryRun: true }),
+      commit: async (commit) => store.commit({ ...(await added.ready(commit)), dryRun: true }),
     });
     return { ...found, headers: { ...found.headers, 'Preference-Applied': 'dry-run' } };
   };
@@ -189,19 +190,10 @@ export async function createEngine(options: EngineOptions): Promise<Engine & Mai
   };
 
   const perform = performIn(context);
-  handlers[REQUEST_JOB] = requestJob(perform, callerOfKind, context);
-  handlers[INDEX_JOB] = indexJob(() => context, added.refresh);
+  handlers[REQUEST_JOB] = requestJob(perform, callerOfKind, context, onFault);
+  handlers[INDEX_JOB] = indexJob(added, () => context, added.seenMs);
   await added.refresh();
-  const background = {
-    start() {
-      added.start();
-      jobs.start();
-    },
-    async stop() {
-      added.stop();
-      await jobs.stop();
-    },
-  };
+  const background = createBackground({ added, jobs, records: store.records, onFault });
   return { perform, background, ...maintenance(context) };
 }
 

@@ -1,14 +1,20 @@
 // Work on the whole store, outside of any request: making the index anew, and checking it against the content.
 import type { Definitions } from '../model/definitions.ts';
-import type { IndexedRow } from '../store/store.ts';
+import type { IndexedRow, Reindexed } from '../store/store.ts';
 import type { EngineContext } from './context.ts';
 import type { Resource } from './prepare.ts';
 import { indexResource } from './search/index-resource.ts';
+import { INDEX_VERSION } from './search/keys.ts';
 
 export interface Maintenance {
   definitions: Definitions;
   /** Makes keys and dates of every resource anew; the number of resources whose index changed. */
   reindex(onProgress?: (done: number) => void): Promise<number>;
+  /**
+   * Makes the index anew where an older careloom made it in another way; the number of resources indexed. To be called
+   * before a store is served: what is indexed in the old way is not found.
+   */
+  upgradeIndex(onProgress?: (done: number) => void): Promise<number>;
   /** What is wrong with the store, one sentence each, without patient data. */
   verify(onProgress?: (done: number) => void): AsyncIterable<string>;
 }
@@ -16,26 +22,28 @@ export interface Maintenance {
 /** Rows looked at in one step: bounds memory, and how long a writer waits. */
 const STEP = 500;
 
+const RECORD = { kind: 'setting', id: 'index' };
+
 export function maintenance(context: EngineContext): Maintenance {
   return {
     definitions: context.definitions,
-    async reindex(onProgress) {
-      let changed = 0;
-      let done = 0;
-      for await (const rows of everyRow(context)) {
-        const stale = rows.map((row) => freshIndex(row, context)).filter((fresh) => fresh !== undefined);
-        if (stale.length > 0) changed += await context.store.reindex(stale);
-        done += rows.length;
-        onProgress?.(done);
-      }
-      return changed;
+    reindex: (onProgress) => reindexAll(context, (fresh) => !fresh.isSame, onProgress),
+    async upgradeIndex(onProgress) {
+      const { records } = context.store;
+      const known = await records.get(RECORD.kind, RECORD.id);
+      const value = JSON.stringify(INDEX_VERSION);
+      if (known?.value === value) return 0;
+      // Rows do not tell their terms, so all are written.
+      const count = await reindexAll(context, () => true, onProgress);
+      await records.put({ ...RECORD, value }, known?.version ?? 0);
+      return count;
     },
     async *verify(onProgress) {
       yield* context.store.verify(onProgress === undefined ? {} : { onProgress });
       let done = 0;
       for await (const rows of everyRow(context)) {
         for (const row of rows) {
-          if (freshIndex(row, context) !== undefined)
+          if (!freshIndex(row, context).isSame)
             yield `${row.type}/${row.id}: its index does not agree with its content; run reindex.`;
         }
         done += rows.length;
@@ -43,6 +51,22 @@ export function maintenance(context: EngineContext): Maintenance {
       }
     },
   };
+}
+
+async function reindexAll(
+  context: EngineContext,
+  isWanted: (fresh: FreshIndex) => boolean,
+  onProgress: ((done: number) => void) | undefined,
+): Promise<number> {
+  let changed = 0;
+  let done = 0;
+  for await (const rows of everyRow(context)) {
+    const stale = rows.map((row) => freshIndex(row, context)).filter(isWanted);
+    if (stale.length > 0) changed += await context.store.reindex(stale);
+    done += rows.length;
+    onProgress?.(done);
+  }
+  return changed;
 }
 
 /** Makes the index of a type anew, step by step; `after` is where to go on from when it is interrupted. */
@@ -54,7 +78,7 @@ export async function* reindexType(
   let place = after;
   do {
     const page = await context.store.scan({ type, limit: STEP, ...(place === undefined ? {} : { after: place }) });
-    const stale = page.rows.map((row) => freshIndex(row, context)).filter((fresh) => fresh !== undefined);
+    const stale = page.rows.map((row) => freshIndex(row, context)).filter(({ isSame }) => !isSame);
     const changed = stale.length === 0 ? 0 : await context.store.reindex(stale);
     place = page.next;
     yield { after: place, changed };
@@ -70,11 +94,15 @@ async function* everyRow({ store }: EngineContext): AsyncGenerator<IndexedRow[]>
   } while (after !== undefined);
 }
 
-/** The index that a row should have, when it has another. */
-function freshIndex(row: IndexedRow, context: EngineContext) {
+/** The index that a row should have, and whether its keys and date are those already. */
+interface FreshIndex extends Reindexed {
+  isSame: boolean;
+}
+
+function freshIndex(row: IndexedRow, context: EngineContext): FreshIndex {
   const resource = JSON.parse(Buffer.from(row.body ?? []).toString('utf8')) as Resource & { id: string };
   const { keys, terms, ord } = indexResource(resource, context);
   const known = new Set(row.allKeys);
-  const same = ord === row.ord && keys.length === known.size && keys.every((key) => known.has(key));
-  return same ? undefined : { type: row.type, id: row.id, version: row.version, ord, keys, terms };
+  const isSame = ord === row.ord && keys.length === known.size && keys.every((key) => known.has(key));
+  return { type: row.type, id: row.id, version: row.version, ord, keys, terms, isSame };
 }

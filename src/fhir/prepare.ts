@@ -1,8 +1,9 @@
 // A resource as sent → what the store is asked to write: checked, identified, indexed. The one place that a write passes
 // through before the commit; full validation belongs here, after the structure check.
 import { FhirError } from '../base/outcome.ts';
+import type { Definitions } from '../model/definitions.ts';
 import { compactJson, parseJson, withIdAndMeta } from '../model/json.ts';
-import type { Key, Write } from '../store/store.ts';
+import type { Commit, Key, Write } from '../store/store.ts';
 import { structureIssues } from '../validation/structure.ts';
 import type { EngineContext } from './context.ts';
 import type { Caller } from './interaction.ts';
@@ -75,19 +76,34 @@ export function writeOf(
   expect?: Write['expect'],
 ): Write {
   const { body, stampAt } = withIdAndMeta(compactJson(bytes), { id });
-  const identified = { ...resource, id };
-  const { keys, terms, ord, owner } = indexResource(identified, context);
-  return {
+  const write: Write = {
     type: resource.resourceType,
     id,
     body,
     stampAt,
-    keys,
-    terms,
-    ord,
-    owner,
+    ...indexResource({ ...resource, id }, context),
     ...(expect === undefined ? {} : { expect }),
   };
+  indexedBy.set(write, context.definitions);
+  return write;
+}
+
+/** The definitions by which the keys of a write were made. */
+const indexedBy = new WeakMap<Write, Definitions>();
+
+/** The same commit, with the keys of a search parameter that was added since its writes were prepared. */
+export function withCurrentKeys(commit: Commit, context: IndexContext): Commit {
+  const isCurrent = ({ type }: Write, by: Definitions | undefined): boolean =>
+    by === undefined ||
+    by === context.definitions ||
+    by.searchParameters(type) === context.definitions.searchParameters(type);
+  if (commit.writes.every((write) => isCurrent(write, indexedBy.get(write)))) return commit;
+  const writes = commit.writes.map((write): Write => {
+    if (write.body === null || isCurrent(write, indexedBy.get(write))) return write;
+    const resource = JSON.parse(Buffer.from(write.body).toString('utf8')) as Resource & { id: string };
+    return { ...write, ...indexResource(resource, context) };
+  });
+  return { ...commit, writes };
 }
 
 /** The write that deletes. */
@@ -136,7 +152,8 @@ function* localReferences(
 ): Generator<{ target: string; type: string; id: string }> {
   const prefixes: Key[] = [];
   for (const parameter of context.definitions.searchParameters(write.type).values()) {
-    if (parameter.type === 'reference') prefixes.push(referencePrefix(parameterPrefix(write.type, parameter.code)));
+    if (parameter.type === 'reference')
+      prefixes.push(referencePrefix(parameterPrefix(write.type, parameter.list ?? parameter.code)));
   }
   for (const key of write.keys) {
     if (!prefixes.includes(key.slice(0, 5))) continue;

@@ -30,8 +30,9 @@ export function selectionOf(type: string, query: string, definitions: Definition
 /** The names in a value of `_elements`: elements at the top of one of the types. */
 export function elementNames(value: string, types: readonly string[], definitions: Definitions): string[] {
   const names = splitUnescaped(value, ',').map((name) => {
-    const [first = '', rest] = name.trim().split('.', 2);
-    return rest !== undefined && types.includes(first) ? rest : first;
+    const trimmed = name.trim();
+    const type = types.find((one) => trimmed.startsWith(`${one}.`));
+    return type === undefined ? trimmed : trimmed.slice(type.length + 1);
   });
   const unknown = names.find((name) => !types.some((type) => hasElement(type, name, definitions)));
   if (unknown === undefined) return names;

@@ -63,15 +63,21 @@ async function change(
     return { body, stampAt };
   });
   const { type, id, ord, keys, terms } = made;
-  const isDeleted = random() < 0.15;
-  const [written] = await commit(store, isDeleted ? deletion(type, id) : made);
-  if (written === undefined || written.version === 0) return undefined;
-  const { version, lastUpdated } = written;
-  const kept = isDeleted ? (memory.rows.get(`${type}/${id}`)?.keys ?? []) : keys;
-  versions.push({ type, id, version, lastUpdated, keys: kept });
+  const chance = random();
+  const isDeleted = chance < 0.15;
+  // Deleted and made again in one commit: two versions at once.
+  const writes = isDeleted ? [deletion(type, id)] : chance < 0.25 ? [deletion(type, id), made] : [made];
+  const written = await commit(store, ...writes);
+  let last: number | undefined;
+  for (const [at, { version, lastUpdated }] of written.entries()) {
+    if (version === 0) continue;
+    const kept = writes[at]?.body === null ? (memory.rows.get(`${type}/${id}`)?.keys ?? []) : keys;
+    versions.push({ type, id, version, lastUpdated, keys: kept });
+    last = lastUpdated;
+  }
   if (isDeleted) memory.delete(type, id);
-  else memory.put({ type, id, lastUpdated, ord, keys, terms });
-  return lastUpdated;
+  else memory.put({ type, id, lastUpdated: last ?? 0, ord, keys, terms });
+  return last;
 }
 
 async function compareHistory(t: Test, random: Random, store: Store, versions: readonly Version[]): Promise<void> {

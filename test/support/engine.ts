@@ -2,8 +2,8 @@
 import { type Clock, systemClock } from '../../src/base/clock.ts';
 import { FhirError, operationOutcome } from '../../src/base/outcome.ts';
 import { anonymousCaller } from '../../src/fhir/access.ts';
-import { createEngine } from '../../src/fhir/engine.ts';
-import type { Answer, Engine, FhirRequest } from '../../src/fhir/interaction.ts';
+import { type Background, createEngine } from '../../src/fhir/engine.ts';
+import type { Answer, Caller, Engine, FhirRequest } from '../../src/fhir/interaction.ts';
 import type { Maintenance } from '../../src/fhir/maintenance.ts';
 import { loadDefinitions } from '../../src/model/definitions.ts';
 import type { Store } from '../../src/store/store.ts';
@@ -20,16 +20,23 @@ export interface Reply {
 }
 
 export interface TestEngine {
-  engine: Engine & Maintenance;
+  engine: Engine & Maintenance & { background: Background };
   /** `url` is relative to the base, as in `Patient?name=x`. A FhirError comes back as the answer that an edge would give. */
   ask(method: FhirRequest['method'], url: string, body?: unknown, headers?: Record<string, string>): Promise<Reply>;
 }
 
-export async function engineOn(
-  store: Store,
-  options: { clock?: Clock; timeZone?: string; checkReferences?: boolean } = {},
-): Promise<TestEngine> {
-  const { clock = systemClock, timeZone = 'UTC', checkReferences = false } = options;
+export interface EngineChoices {
+  clock?: Clock;
+  timeZone?: string;
+  checkReferences?: boolean;
+  lookMs?: number;
+  onFault?: (error: unknown, kind: string) => void;
+  /** Who asks. */
+  caller?: Caller;
+}
+
+export async function engineOn(store: Store, options: EngineChoices = {}): Promise<TestEngine> {
+  const { clock = systemClock, timeZone = 'UTC', caller = anonymousCaller, ...others } = options;
   const software = { name: 'careloom', version: '0.0.0', date: '2026-01-01' };
   const engine = await createEngine({
     store,
@@ -38,13 +45,13 @@ export async function engineOn(
     baseUrl,
     timeZone,
     software,
-    checkReferences,
+    ...others,
   });
   return {
     engine,
     async ask(method, url, body, headers = {}) {
       try {
-        return replyOf(await engine.perform(requestFor(method, url, body, headers), anonymousCaller));
+        return replyOf(await engine.perform(requestFor(method, url, body, headers), caller));
       } catch (error) {
         if (!(error instanceof FhirError)) throw error;
         const json = operationOutcome(error.issues);

@@ -72,13 +72,15 @@ const NAMESPACES: Readonly<Record<string, string>> = {
   ucum: 'http://unitsofmeasure.org',
 };
 
-/** The value as a parameter would have it: one value, its separators escaped where they are part of it. */
+/**
+ * The value as a parameter would have it. A text or URI is all literal; "for token, the format is the same as the existing
+ * search parameter", escapes included.
+ */
 export function filterValue(kind: string, operator: FilterOperator, prefix: string, value: string): string {
   if (operator === 'pr') {
     if (value === 'true' || value === 'false') return value === 'true' ? 'false' : 'true';
     throw new FhirError('invalid', '_filter: "pr" takes true or false.');
   }
   if (kind === 'string' || kind === 'uri') return value.replace(/[\\,|$]/g, '\\$&');
-  const named = value.replace(/(?<=^|[|$])(loinc|snomed|rxnorm|ucum)(?=\|)/g, (name) => NAMESPACES[name] ?? name);
-  return prefix + named.replaceAll(',', '\\,');
+  return prefix + value.replace(/(?<=^|[|$])(loinc|snomed|rxnorm|ucum)(?=\|)/g, (name) => NAMESPACES[name] ?? name);
 }

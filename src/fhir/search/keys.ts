@@ -20,6 +20,9 @@ import { folded } from '../../base/text.ts';
 import { MAX_TIME, MIN_TIME } from '../../model/dates.ts';
 import type { Key, Term } from '../../store/store.ts';
 
+/** Raised when keys or terms are made in another way: a store of an older one is then indexed anew. */
+export const INDEX_VERSION = 2;
+
 const DIGITS = '-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz';
 const TAB = '\t';
 /** Above every character that a fixed-length key holds. */
@@ -29,6 +32,8 @@ const URI_CHARS_MAX = 1000;
 /** Stretches of one text: 100,000 characters; what a string parameter looks at is a name or a description, not a book. */
 const WINDOWS_MAX = 1000;
 const DIGESTS_MAX = 20_000;
+/** R4 has 4,000; parameters that clients try to add bring further ones. */
+const PREFIXES_MAX = 50_000;
 
 /** Mark of a token that has no system of its own because its element is a `code`, `boolean` or the like. */
 const IMPLICIT = '#';
@@ -51,6 +56,7 @@ export function parameterPrefix(type: string, code: string): Key {
     let hash = 0x811c9dc5;
     for (let at = 0; at < name.length; at++) hash = Math.imul(hash ^ name.charCodeAt(at), 0x01000193);
     prefix = digits(((hash >>> 24) ^ hash) & 0xffffff, 4);
+    if (prefixes.size >= PREFIXES_MAX) prefixes.clear();
     prefixes.set(name, prefix);
   }
   return prefix;

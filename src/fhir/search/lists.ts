@@ -71,8 +71,8 @@ function derive(type: string, parameters: readonly SearchParameter[]): Map<strin
 }
 
 /** Only what stays as it is may be leant on: parameters of the specification, not those that a client added. */
-const isStandard = ({ url, expression, type }: SearchParameter): boolean =>
-  expression !== '' && type !== 'special' && url.startsWith('http://hl7.org/fhir/SearchParameter/');
+const isStandard = ({ list, expression, type }: SearchParameter): boolean =>
+  expression !== '' && type !== 'special' && list === undefined;
 
 /** Parameters of one kind write the same entries for the same values. */
 function kindOf({ type, components }: SearchParameter): string {

@@ -21,7 +21,11 @@ export function sortList(
   { definitions }: EngineContext,
 ): Key | undefined {
   if (code === '_lastUpdated') return undefined;
-  const list = listsOf(definitions, type, code).lists.at(-1);
+  const { lists } = listsOf(definitions, type, code);
+  const list = lists.at(-1);
+  if (lists.length > 1 && list?.target === undefined) {
+    throw new FhirError('invalid', `_sort=${code}: it joins several parameters; sort by one of them.`);
+  }
   if (list === undefined || kind === 'composite' || kind === 'special') {
     throw new FhirError('invalid', `_sort=${code}: a ${kind} parameter has no order.`);
   }

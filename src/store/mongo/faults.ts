@@ -58,6 +58,7 @@ const TRANSACT_MS_MAX = 15_000;
 const COMMIT_ATTEMPTS_MAX = 3;
 /** Giving an attempt up must not take as long as what it was given up for. */
 const ABORT_MS_MAX = 2_000;
+const ORPHANS_MS_MAX = 5_000;
 /** Waiting for a majority; longer than any flush takes on servers that work. */
 const COMMIT_MS_MAX = 10_000;
 /** For one call to the server; longer than the server itself is allowed to take for any. */
@@ -147,13 +148,13 @@ export interface Attempt {
 /**
  * Runs `work` in a transaction and commits it, durable on a majority. Met by a concurrent write, all of it starts again
  * on a new snapshot, so the loser of a race sees what the winner wrote; after too many attempts: 'unavailable'.
- * `work` gets the attempt (from 1) and whether a duplicate key ended one before. With `attemptMs` it is given up and
- * started again when it takes longer; its signal is then aborted, and it must not write any more.
+ * `work` gets the attempt (from 1) and whether a duplicate key ended one before. An attempt that takes longer than
+ * `attemptMs` is given up and started again; its signal is then aborted, and it must not write any more.
  */
 export async function transact<T>(
   client: MongoClient,
   work: (session: ClientSession, again: Attempt) => Promise<T>,
-  { attemptMs }: { attemptMs?: number } = {},
+  { attemptMs = ANSWER_MS_MAX }: { attemptMs?: number } = {},
 ): Promise<T> {
   let isDuplicate = false;
   const endsAt = performance.now() + TRANSACT_MS_MAX;
@@ -169,7 +170,7 @@ export async function transact<T>(
         void endSession(client, session);
         return new Again('an attempt took too long');
       };
-      const result = attemptMs === undefined ? await working : await within(attemptMs, working, tooLong);
+      const result = await within(attemptMs, working, tooLong);
       await within(COMMIT_MS_MAX * 1.2, commitTransaction(session), unanswered);
       return result;
     } catch (error) {
@@ -180,9 +181,9 @@ export async function transact<T>(
         throw new StoreError('unavailable', 'Too many writes meet here; try again', { cause: error });
       }
     } finally {
-      await session.endSession();
+      await atMost(ABORT_MS_MAX, session.endSession());
     }
-    if (attempt % ATTEMPTS_BEFORE_ORPHANS === 0) await endOrphans(client);
+    if (attempt % ATTEMPTS_BEFORE_ORPHANS === 0) await atMost(ORPHANS_MS_MAX, endOrphans(client));
     // Full jitter, so that losers do not meet again; a duplicate key is looked up at once.
     if (!isDuplicate || attempt > 1) {
       await pause(Math.random() * Math.min(BACKOFF_MS_MAX, BACKOFF_MS * 2 ** Math.min(attempt, 8)));
@@ -247,11 +248,13 @@ async function endSession(client: MongoClient, session: ClientSession): Promise<
 }
 
 async function abort(session: ClientSession): Promise<void> {
-  try {
-    if (session.inTransaction()) await within(ABORT_MS_MAX, session.abortTransaction(), unanswered);
-  } catch {
-    // The server forgets it by itself.
-  }
+  // Where that fails the server forgets it by itself.
+  if (session.inTransaction()) await atMost(ABORT_MS_MAX, session.abortTransaction());
+}
+
+/** Waits for work whose outcome decides nothing, for so long at most. Never throws. */
+async function atMost(ms: number, work: Promise<unknown>): Promise<void> {
+  await within(ms, work, unanswered).catch(() => {});
 }
 
 /** Milliseconds left of a budget that started at construction. */

@@ -61,12 +61,13 @@ async function numberNew(client: MongoClient, on: Collections): Promise<void> {
   for (;;) {
     const fresh = await told(() => on.outbox.findOne({ n: { $exists: false } }, { projection: { _id: 1 } }));
     if (fresh === null) return;
-    const count = await transact(client, (session) => numberSome(on, session));
+    const count = await transact(client, (session, { signal }) => numberSome(on, session, signal));
     if (count < NUMBERED_MAX) return;
   }
 }
 
-async function numberSome(on: Collections, session: ClientSession): Promise<number> {
+/** The number of entries that got one. Nothing is written after the signal: an attempt given up has no transaction. */
+async function numberSome(on: Collections, session: ClientSession, signal: AbortSignal): Promise<number> {
   const counter = await on.setting.findOneAndUpdate(
     { _id: COUNTER },
     { $inc: { n: 1 } },
@@ -81,7 +82,9 @@ async function numberSome(on: Collections, session: ClientSession): Promise<numb
   const operations = fresh.map(({ _id }, at) => ({
     updateOne: { filter: { _id }, update: { $set: { n: first + at } } },
   }));
+  signal.throwIfAborted();
   await on.outbox.bulkWrite(operations, { session });
+  signal.throwIfAborted();
   await on.setting.updateOne({ _id: COUNTER }, { $inc: { n: fresh.length } }, { session });
   return fresh.length;
 }
