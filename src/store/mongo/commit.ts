@@ -1,18 +1,17 @@
 // Commits. Those that wait go together in one transaction: one insert, one update, one outbox entry and one flush for
-// many of them. A few transactions may be under way if they touch different rows: the next one inserts while the one
+// many of them. A few transactions may be under way if they touch different rows: the next one writes while the one
 // before is flushed. They are committed in the order in which they began, so lastUpdated grows in commit order within a
 // process, and nothing of one process conflicts with itself. Commits of other processes meet in the database; there
 // the loser starts again.
 import type { AnyBulkWriteOperation, ClientSession, MongoClient } from 'mongodb';
 import { ObjectId, Timestamp } from 'mongodb';
 import type { Clock } from '../../base/clock.ts';
-import { limits } from '../../base/limits.ts';
-import type { Check, Commit, Condition, Key, Term, Written } from '../store.ts';
-import { StoreError, typeKey } from '../store.ts';
+import type { Commit, Written } from '../store.ts';
+import { StoreError } from '../store.ts';
+import { failedChecks, lockChecks } from './checks.ts';
 import { Again, type Attempt, transact } from './faults.ts';
 import { groupSize } from './group.ts';
-import { type Collections, hash, type ResourceDoc } from './layout.ts';
-import { isHolding } from './search.ts';
+import type { Collections, ResourceDoc } from './layout.ts';
 import { Stage } from './stage.ts';
 
 /** Transactions under way at once. The server works on each with one core. */
@@ -21,8 +20,6 @@ const GROUPS_MAX = 3;
 const ATTEMPT_MS_MAX = 8_000;
 /** A commit that has waited for so long is told so instead of being begun. */
 const QUEUE_MS_MAX = 20_000;
-/** Slots for locks: so many that two unrelated keys rarely share one, so few that they need no tidying. */
-const LOCK_SLOTS = 65_536;
 
 type Outcome = Written[] | StoreError;
 
@@ -114,7 +111,7 @@ export class Committer {
 
   /**
    * Starts a group from the front of the queue unless it has to wait for one under way; whether it did. While one works,
-   * commits gather for the next: one group for each arrival would cost three times the CPU an update.
+   * commits gather for the next: a group for each that arrives halves the updates a second.
    */
   #startNext(): boolean {
     this.#rejectLate();
@@ -192,7 +189,7 @@ export class Committer {
     const { on } = this.#context;
     const commits = group.members.map(({ commit }) => commit);
     group.isWorking = true;
-    await lock(on, commits, session);
+    await lockChecks(on, commits, session);
     const { stage, outcomes } = await this.#decide(session, commits, { isCareful: again.isDuplicate });
     if (stage.changes.length === 0) throw new Unchanged(outcomes);
     this.#given = stage.lastUpdated;
@@ -274,53 +271,4 @@ async function write(on: Collections, stage: Stage, session: ClientSession, sign
   signal.throwIfAborted();
   // The server replaces an empty timestamp by its own time.
   await on.outbox.insertOne({ _id: new ObjectId(), ts: new Timestamp({ t: 0, i: 0 }), changes }, { session });
-}
-
-// ---- checks ------------------------------------------------------------------------------------------------------
-
-/**
- * Snapshot reads do not stop phantoms: two commits may each find nothing and each insert. So each writes to a lock per
- * key and term that its checks ask for; two checks that share one then conflict, and the second sees the first one's
- * insert. A check that found something needs none: who changes that meets it in the document itself, and commits that
- * refer to the same practitioner by a condition do not wait for each other.
- */
-async function lock(on: Collections, commits: readonly Commit[], session: ClientSession): Promise<void> {
-  const absent = commits.flatMap(({ checks = [] }) => checks.filter(({ ids }) => ids.length === 0));
-  if (absent.length === 0) return;
-  const names = absent.flatMap((check) => {
-    const own = equalNames(check.where).filter((name) => name !== typeKey(check.type));
-    return own.length > 0 ? own : [typeKey(check.type)];
-  });
-  const slots = [...new Set(names.map((name) => hash(name) % LOCK_SLOTS))].sort((a, b) => a - b);
-  const operations = slots.map((_id) => ({ updateOne: { filter: { _id }, update: { $inc: { n: 1 } }, upsert: true } }));
-  await on.lock.bulkWrite(operations, { session });
-}
-
-/** The keys and whole terms that a match has or may have. */
-function equalNames(condition: Condition): (Key | Term)[] {
-  if (condition.kind === 'key') return [condition.key];
-  if (condition.kind === 'term' && condition.prefix !== true) return [condition.term];
-  return condition.kind === 'and' || condition.kind === 'or' ? condition.of.flatMap(equalNames) : [];
-}
-
-/** By index of the commit: the error of its first check that does not hold. */
-async function failedChecks(
-  on: Collections,
-  commits: readonly Commit[],
-  session: ClientSession,
-): Promise<Map<number, StoreError>> {
-  const failures = new Map<number, StoreError>();
-  for (const [at, commit] of commits.entries()) {
-    const failed = await firstFailed(on, commit.checks ?? [], session);
-    if (failed >= 0) failures.set(at, new StoreError('check', 'What was found before has changed', { at: failed }));
-  }
-  return failures;
-}
-
-/** Index of the first check that does not hold, or -1. */
-async function firstFailed(on: Collections, checks: readonly Check[], session: ClientSession): Promise<number> {
-  for (const [at, check] of checks.entries()) {
-    if (!(await isHolding(on, check, { session, budgetMs: limits.queryBudgetMs }))) return at;
-  }
-  return -1;
 }
