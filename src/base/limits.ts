@@ -36,6 +36,8 @@ export const limits = {
   filterDepthMax: 10,
   /** Search parameters that may be added: each costs every write of its types. */
   addedParametersMax: 2_000,
+  /** Steps that the expression of one takes on one type: R4's have up to 17, US Core's race, by way of an extension, 200. */
+  addedExpressionPartsMax: 1_000,
   /** Resources that an _asOf search may find, and those changed since that it may look at. */
   asOfMatchesMax: 10_000,
   /** Matches that _sort by a chained parameter sorts in memory. */

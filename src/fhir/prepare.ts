@@ -34,19 +34,12 @@ export function checkedResource(value: unknown, type: string | undefined, contex
   if (issues.some(({ severity }) => severity === 'error' || severity === 'fatal'))
     throw new FhirError('invalid', issues);
   const resource = value as Resource;
-  if (resource.resourceType === 'SearchParameter') refuseUnusable(resource, context);
   if (type !== undefined && resource.resourceType !== type) {
     throw new FhirError('invalid', `The URL is for ${type}, but the body is a ${resource.resourceType}.`, {
       expression: resource.resourceType,
     });
   }
   return resource;
-}
-
-/** An active parameter that would never find anything is refused rather than kept. */
-function refuseUnusable(resource: Resource, { definitions }: EngineContext): void {
-  const issues = parameterIssues(resource, definitions);
-  if (issues.length > 0) throw new FhirError('unprocessable', issues);
 }
 
 const STAMP_MEMBERS = ['versionId', '_versionId', 'lastUpdated', '_lastUpdated'] as const;
@@ -67,7 +60,10 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** The write of a checked resource under an id. `bytes` is its JSON text, `resource` the same as a value. */
+/**
+ * The write of a checked resource under an id. `bytes` is its JSON text, `resource` the same as a value.
+ * Throws FhirError('unprocessable') for a SearchParameter that could not work.
+ */
 export function writeOf(
   bytes: Uint8Array,
   resource: Resource,
@@ -75,6 +71,7 @@ export function writeOf(
   context: IndexContext,
   expect?: Write['expect'],
 ): Write {
+  if (resource.resourceType === 'SearchParameter') refuseUnusable(resource, context);
   const { body, stampAt } = withIdAndMeta(compactJson(bytes), { id });
   const write: Write = {
     type: resource.resourceType,
@@ -86,6 +83,12 @@ export function writeOf(
   };
   indexedBy.set(write, context.definitions);
   return write;
+}
+
+/** An active parameter that would never find anything is refused rather than kept. */
+function refuseUnusable(resource: Resource, { definitions }: IndexContext): void {
+  const issues = parameterIssues(resource, definitions);
+  if (issues.length > 0) throw new FhirError('unprocessable', issues);
 }
 
 /** The definitions by which the keys of a write were made. */

@@ -1,10 +1,10 @@
 // Method and path → interaction. https://hl7.org/fhir/R4/http.html#summary
 import { FhirError } from '../base/outcome.ts';
-import { nearest } from '../base/text.ts';
 import type { Definitions } from '../model/definitions.ts';
 import type { FhirRequest } from './interaction.ts';
 import { type Operation, operationsAt } from './operations/operation.ts';
 import { operations } from './operations/table.ts';
+import { printable, unknownType } from './unknown-name.ts';
 
 /** What a request asks for, before anything is looked up. `path` is the part of the URL that a paging link repeats. */
 export type Interaction =
@@ -121,7 +121,7 @@ function inCompartment(
       `${compartment} is not a compartment; these are: ${[...definitions.compartments.keys()].join(', ')}.`,
     );
   }
-  if (type !== '*' && !definitions.isResourceType(type)) throw unknownPath(type, definitions);
+  if (type !== '*' && !definitions.isResourceType(type)) throw unknownType(type, definitions, 'not-found');
   const path = `${compartment}/${id}/${type}`;
   const search: Interaction = {
     kind: 'search-compartment',
@@ -137,7 +137,8 @@ function inCompartment(
 /** A type that R4 does not have but an operation names, such as ViewDefinition: nothing of it is stored. */
 function onForeignType(type: string, [name = '', ...rest]: readonly string[], definitions: Definitions): ByMethod {
   const naming = operations.filter(({ types }) => types !== 'all' && types?.includes(type) === true);
-  if (naming.length === 0 || rest.length > 0 || !name.startsWith('$')) throw unknownPath(type, definitions);
+  if (naming.length === 0 || rest.length > 0 || !name.startsWith('$'))
+    throw unknownType(type, definitions, 'not-found');
   return operationAt('type', name, { type }, naming);
 }
 
@@ -161,13 +162,3 @@ function operationAt(
   const byMethod = { GET: interaction, POST: interaction };
   return operation.takesDelete === true ? { ...byMethod, DELETE: interaction } : byMethod;
 }
-
-function unknownPath(name: string, definitions: Definitions): FhirError {
-  const near = nearest(name, definitions.resourceTypes);
-  return new FhirError(
-    'not-found',
-    `"${printable(name)}" is not a resource type of FHIR R4.${near === undefined ? '' : ` Did you mean "${near}"?`}`,
-  );
-}
-
-const printable = (text: string): string => text.replace(/[^\x20-\x7e]/g, '?').slice(0, 64);

@@ -1,5 +1,6 @@
 // What a SearchParameter resource adds to R4's own parameters: one for each type it is for, or the reasons why it cannot
 // be used here. https://hl7.org/fhir/R4/searchparameter.html
+import { limits } from '../base/limits.ts';
 import { FhirError, type Issue } from '../base/outcome.ts';
 import type { Definitions, SearchParameter } from '../model/definitions.ts';
 import { compileExpression, selectedTypes } from '../model/search-accessors.ts';
@@ -18,7 +19,7 @@ interface AddedResource {
 export function parametersOf(resource: Resource, base: Definitions): SearchParameter[] {
   if (resource.status !== 'active' || parameterIssues(resource, base).length > 0) return [];
   const { code, url, type: kind, expression, target = [] } = resource as unknown as AddedResource;
-  return freshTypes(resource, base).map((type) => ({
+  return [...selections(resource, base).keys()].map((type) => ({
     code,
     url,
     type: kind,
@@ -43,26 +44,27 @@ function basesOf({ base }: Resource, definitions: Definitions): { named: string[
   };
 }
 
-/** The types on which R4 has no such parameter; of those that are implied, the ones in which it selects something. */
-function freshTypes(resource: Resource, definitions: Definitions): string[] {
+/**
+ * The types on which R4 has no such parameter, with the types of what the expression selects there. Of types that are
+ * implied, those in which it selects nothing are left out; in the others it must.
+ */
+function selections(resource: Resource, definitions: Definitions): Map<string, ReadonlySet<string>> {
   const { named, implied } = basesOf(resource, definitions);
-  const isFresh = (type: string): boolean => !isOfR4(definitions.searchParameters(type).get(String(resource.code)));
   const text = String(resource.expression);
-  return [...named.filter(isFresh), ...implied.filter((type) => isFresh(type) && selects(type, text, definitions))];
+  const found = new Map<string, ReadonlySet<string>>();
+  for (const type of [...named, ...implied]) {
+    if (isOfR4(definitions.searchParameters(type).get(String(resource.code)))) continue;
+    const types = selectedTypes(definitions, type, text, limits.addedExpressionPartsMax);
+    if (types.size > 0) found.set(type, types);
+    // Says why.
+    else if (named.includes(type)) compileExpression(definitions, type, text);
+  }
+  if (found.size === 0 && implied[0] !== undefined) compileExpression(definitions, implied[0], text);
+  return found;
 }
 
 const isOfR4 = (parameter: SearchParameter | undefined): boolean =>
   parameter !== undefined && parameter.list === undefined;
-
-function selects(type: string, expression: string, definitions: Definitions): boolean {
-  try {
-    compileExpression(definitions, type, expression);
-    return true;
-  } catch (error) {
-    if (error instanceof FhirError) return false;
-    throw error;
-  }
-}
 
 // ---- what is wrong with one ----
 
@@ -89,26 +91,29 @@ export function parameterIssues(resource: Resource, definitions: Definitions): I
   }
   if (typeof resource.expression !== 'string') issues.push(issue('expression', 'A parameter needs an expression.'));
   if (issues.length > 0) return issues;
-  const fresh = freshTypes(resource, definitions);
-  // Where nothing is left, all bases were implied; what is wrong with one of them is wrong with all.
-  const checked = fresh.length > 0 ? fresh : implied.slice(0, 1);
-  return checked.flatMap((type) => issuesOn(type, resource, definitions)).slice(0, ISSUES_MAX);
+  return selectionIssues(resource, definitions).slice(0, ISSUES_MAX);
 }
 
-function issuesOn(type: string, resource: Resource, definitions: Definitions): Issue[] {
+function selectionIssues(resource: Resource, definitions: Definitions): Issue[] {
   try {
-    compileExpression(definitions, type, String(resource.expression));
+    return [...selections(resource, definitions)].flatMap(([type, selected]) => [
+      ...typeIssues(type, selected, resource, definitions),
+      ...codeIssues(type, resource, definitions),
+    ]);
   } catch (error) {
     if (!(error instanceof FhirError)) throw error;
     return error.issues.map((one) => ({ ...one, expression: 'SearchParameter.expression' }));
   }
-  return [...typeIssues(type, resource, definitions), ...codeIssues(type, resource, definitions)];
 }
 
-function typeIssues(type: string, { type: kind, expression }: Resource, definitions: Definitions): Issue[] {
-  const selected = [...selectedTypes(definitions, type, String(expression))];
-  if (selected.some((one) => canHold(String(kind), one, definitions))) return [];
-  const what = selected.slice(0, 5).join(', ');
+function typeIssues(
+  type: string,
+  selected: ReadonlySet<string>,
+  { type: kind }: Resource,
+  definitions: Definitions,
+): Issue[] {
+  if ([...selected].some((one) => canHold(String(kind), one, definitions))) return [];
+  const what = [...selected].slice(0, 5).join(', ');
   return [issue('type', `What the expression selects in ${type} (${what}) cannot be searched as ${kind}.`)];
 }
 

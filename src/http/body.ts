@@ -135,4 +135,6 @@ function drain(raw: IncomingMessage): void {
     if (bytes > drainedBytesMax) raw.destroy();
   });
   raw.on('error', () => {});
+  // What was piped and is no more is paused, and a listener alone does not start it again.
+  raw.resume();
 }

@@ -264,9 +264,8 @@ export function definitionsOf(tables: DefinitionTables): Definitions {
 export function withSearchParameters(base: Definitions, added: readonly SearchParameter[]): Definitions {
   if (added.length === 0) return base;
   const byType = new Map<string, ReadonlyMap<string, SearchParameter>>();
-  for (const parameter of added) {
-    const known = byType.get(parameter.base) ?? base.searchParameters(parameter.base);
-    byType.set(parameter.base, new Map([...known, [parameter.code, parameter]]));
+  for (const [type, own] of Map.groupBy(added, (parameter) => parameter.base)) {
+    byType.set(type, new Map([...base.searchParameters(type), ...own.map((one) => [one.code, one] as const)]));
   }
   return { ...base, searchParameters: (type) => byType.get(type) ?? base.searchParameters(type) };
 }

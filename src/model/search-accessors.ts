@@ -40,17 +40,25 @@ export function compileExpression(definitions: Definitions, base: string, expres
   };
 }
 
-/** The types of what an expression can select in `base`; empty when it is not understood. */
-export function selectedTypes(definitions: Definitions, base: string, expression: string): ReadonlySet<string> {
+/**
+ * The types of what an expression can select in `base`; empty when it is not understood.
+ * Throws FhirError('not-supported') for one that takes more than so many parts, or a function that is not there.
+ */
+export function selectedTypes(
+  definitions: Definitions,
+  base: string,
+  expression: string,
+  partsLeft: number = partsMax,
+): ReadonlySet<string> {
   const types = new Set<string>();
   const tree = parseSearchExpression(expression);
-  if (tree !== undefined) {
-    compile({ definitions, text: expression, partsLeft: partsMax }, tree, base, (type) => {
-      types.add(type);
-      return leaf(type);
-    });
-  }
-  return types;
+  if (tree === undefined) return types;
+  const visit = compile({ definitions, text: expression, partsLeft }, tree, base, (type) => {
+    types.add(type);
+    return leaf(type);
+  });
+  // What is found on the way to nothing is not selected.
+  return visit === undefined ? new Set() : types;
 }
 
 function notSupported(expression: string, why: string): FhirError {

@@ -25,11 +25,12 @@ export function noting(probe: Probe, counts: CountNoted[]): Probe {
 /** `counts` as noted, `examined` candidates looked at, `ms` from the search's start to its end. */
 export function explanationOf(plan: Plan, cost: Pick<Explanation, 'counts' | 'examined' | 'ms'>): Explanation {
   if (plan.kind === 'none') return { plan: 'none', residual: { kind: 'none' }, ...cost };
-  const source = plan.kind === 'sort' ? plan.source : walked(plan.by, plan.type);
+  const source = plan.kind === 'sort' ? plan.source : sourceOfWalk(plan.by, plan.type);
   return { plan: plan.kind, source, residual: plan.residual, ...cost };
 }
 
-function walked(walk: Walk, type: string): Source {
+/** The rows that a walk goes along. */
+export function sourceOfWalk(walk: Walk, type: string): Source {
   switch (walk.kind) {
     case 'ord': {
       const isWhole = walk.keys.length === 1 && walk.keys[0] === typeKey(type);

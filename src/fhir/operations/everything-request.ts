@@ -9,8 +9,8 @@ import { conditionOf } from '../conditional.ts';
 import type { EngineContext } from '../context.ts';
 import type { Caller } from '../interaction.ts';
 import { ordParameter } from '../search/ord.ts';
-import { unknownType } from '../search/parse.ts';
 import { queryString } from '../search/query.ts';
+import { unknownType } from '../unknown-name.ts';
 import type { OperationInput } from './input.ts';
 
 export interface EverythingRequest {

@@ -6,13 +6,15 @@ import type { Definitions } from '../../model/definitions.ts';
 import type { Condition, Key, Source } from '../../store/store.ts';
 import { json } from '../answer.ts';
 import type { EngineContext } from '../context.ts';
-import type { Answer, Caller } from '../interaction.ts';
+import type { Answer, Caller, FhirRequest } from '../interaction.ts';
+import { present } from '../read.ts';
 import { compileCriteria, compileSort } from '../search/compile.ts';
 import type { Criterion } from '../search/criteria.ts';
 import { parameterPrefix } from '../search/keys.ts';
-import { parseSearch } from '../search/parse.ts';
+import { parseSearch, type SearchRequest } from '../search/parse.ts';
 import { queryPairs, queryString } from '../search/query.ts';
 import { resolveCriteria } from '../search/resolve.ts';
+import { searchQuery } from '../search/search.ts';
 import type { Operation, OperationCall } from './operation.ts';
 
 interface Parameter {
@@ -49,6 +51,21 @@ const answerOf = (parameter: Parameter[]): Answer => ({
   interaction: 'operation',
 });
 
+/** The search that the call is about: the URL's query, or a form. */
+function askedQuery(request: FhirRequest): string {
+  const isForm = request.header('content-type')?.startsWith('application/x-www-form-urlencoded') === true;
+  if (request.body.length > 0 && !isForm) {
+    throw new FhirError('invalid', 'The search to look at stands in the URL, or in a form as for _search.');
+  }
+  return searchQuery(request, request.method === 'POST');
+}
+
+/** These searches are not one question to the index; nothing is told of them rather than something wrong. */
+function requirePlain({ asOf, contained }: SearchRequest): void {
+  if (asOf === undefined && contained === 'false') return;
+  throw new FhirError('not-supported', 'Searches with _asOf and _contained are not explained.');
+}
+
 // ---- $explain ----
 
 async function explained(
@@ -56,18 +73,22 @@ async function explained(
   caller: Caller,
   context: EngineContext,
 ): Promise<Answer> {
-  const parsed = parseSearch([type], request.query, { definitions: context.definitions, lenient: true });
-  const understood = await understoodParameters(type, request.query, caller, context);
+  const query = askedQuery(request);
+  const parsed = parseSearch([type], query, { definitions: context.definitions, lenient: true });
+  requirePlain(parsed);
+  const understood = await understoodParameters(type, query, caller, context);
   const criteria = await resolveCriteria(parsed.criteria, caller, context);
   const where = compileCriteria(type, criteria, { ...context, now: context.clock.now() });
-  const order = compileSort(type, parsed.sort, context);
+  // Matches of a chained order are collected without one and sorted by their targets.
+  const isChained = parsed.sort.some(({ chain }) => chain !== undefined);
+  const order = isChained ? [] : compileSort(type, parsed.sort, context);
   const limit = Math.max(1, parsed.count);
   const page = await context.store.search(
     { type, where, order, limit, budgetMs: limits.queryBudgetMs, bodyless: true, explain: true },
     caller.filter,
   );
   const { explanation } = page;
-  const names = namesOfLists(type, context.definitions);
+  const names = namesOfLists(context.definitions);
   const plan: Parameter[] =
     explanation === undefined
       ? []
@@ -90,7 +111,7 @@ async function explained(
   return answerOf([
     ...understood,
     ...parsed.ignored.map(({ diagnostics = '' }) => ({ name: 'ignored', valueString: diagnostics })),
-    { name: 'plan', part: plan },
+    { name: 'plan', part: isChained ? [...plan, { name: 'sorted', valueString: SORTED_BY_CHAIN }] : plan },
     { name: 'found', valueInteger: page.rows.length },
     { name: 'more', valueBoolean: page.next !== undefined },
   ]);
@@ -102,6 +123,8 @@ const PLANS = {
   sort: 'a set is collected and sorted',
 } as const;
 
+const SORTED_BY_CHAIN = 'all matches are collected, and sorted by what their references lead to';
+
 /** Each parameter of the query with what it comes to in the index. */
 async function understoodParameters(
   type: string,
@@ -109,7 +132,7 @@ async function understoodParameters(
   caller: Caller,
   context: EngineContext,
 ): Promise<Parameter[]> {
-  const names = namesOfLists(type, context.definitions);
+  const names = namesOfLists(context.definitions);
   const found: Parameter[] = [];
   for (const [name, value] of queryPairs(query)) {
     const { criteria } = parseSearch([type], queryString([[name, value]]), {
@@ -135,25 +158,20 @@ async function understoodParameters(
 
 type Names = ReadonlyMap<Key, string>;
 
-const namesByDefinitions = new WeakMap<Definitions, Map<string, Names>>();
+const namesByDefinitions = new WeakMap<Definitions, Names>();
 
 /** "Observation.code" by the characters that its keys begin with, for all types: chains lead to other ones. */
-function namesOfLists(type: string, definitions: Definitions): Names {
-  let known = namesByDefinitions.get(definitions);
-  if (known === undefined) {
-    known = new Map();
-    namesByDefinitions.set(definitions, known);
-  }
-  let names = known.get('');
+function namesOfLists(definitions: Definitions): Names {
+  let names = namesByDefinitions.get(definitions);
   if (names === undefined) {
     names = new Map(
-      [type, ...definitions.resourceTypes].flatMap((one) =>
-        [...definitions.searchParameters(one).keys()].map(
-          (code) => [parameterPrefix(one, code), `${one}.${code}`] as const,
+      definitions.resourceTypes.flatMap((type) =>
+        [...definitions.searchParameters(type).values()].map(
+          ({ code, list = code }) => [parameterPrefix(type, list), `${type}.${code}`] as const,
         ),
       ),
     );
-    known.set('', names);
+    namesByDefinitions.set(definitions, names);
   }
   return names;
 }
@@ -255,17 +273,16 @@ async function whyNotFound(
   caller: Caller,
   context: EngineContext,
 ): Promise<Answer> {
-  const pairs = queryPairs(request.query);
-  const id = resourceId(type, pairs.find(([name]) => name === 'resource')?.[1]);
-  const row = await context.store.read(type, id, caller.filter);
-  if (row?.body === undefined || row.body === null) {
-    throw new FhirError('not-found', `${type}/${id} does not exist, or is not yours to see.`);
-  }
+  const pairs = queryPairs(askedQuery(request));
+  const [given, ...more] = pairs.filter(([name]) => name === 'resource');
+  const id = resourceId(type, more.length === 0 ? given?.[1] : undefined);
+  present(await context.store.read(type, id, caller.filter), type, id);
   const searched = queryString(pairs.filter(([name]) => name !== 'resource'));
-  const { criteria } = parseSearch([type], searched, { definitions: context.definitions, lenient: false });
+  const parsed = parseSearch([type], searched, { definitions: context.definitions, lenient: false });
+  requirePlain(parsed);
   const parameters: Parameter[] = [];
   let matches = true;
-  for (const criterion of criteria) {
+  for (const criterion of parsed.criteria) {
     const holds = await holdsFor(type, id, criterion, caller, context);
     matches &&= holds;
     parameters.push({

@@ -5,6 +5,7 @@ import { FhirError, type Issue } from '../../base/outcome.ts';
 import { nearest } from '../../base/text.ts';
 import type { Definitions, SearchParameter } from '../../model/definitions.ts';
 import { elementNames, type Selection } from '../subset.ts';
+import { printable, unknownType } from '../unknown-name.ts';
 import type { Criterion, SortBy } from './criteria.ts';
 import { type Filter, parseFilter } from './filter.ts';
 import { type Comparison, FILTER_MEANING, FILTER_MEANING_OF, filterValue } from './filter-meaning.ts';
@@ -306,11 +307,7 @@ class SearchParser {
       found ??= parameter;
     }
     if (found === undefined) throw new FhirError('invalid', `"${name}" needs a type to search.`);
-    if (found.isBuilding === true) {
-      throw new FhirError('unavailable', `"${code}" is still being built: not all resources are indexed by it yet.`, {
-        headers: { 'Retry-After': '5' },
-      });
-    }
+    if (found.isBuilding === true) throw stillBuilding(code);
     if (!isSearchable(found)) {
       throw new FhirError('invalid', `"${code}" (a ${found.type} parameter) cannot be searched on this server.`);
     }
@@ -439,7 +436,13 @@ class SearchParser {
 
   /** `patient.family`: the reference, its types that have the parameter, and the parameter. */
   #chainedSort(code: string, value: string): Pick<SortBy, 'parameter' | 'chain'> {
-    const [head = '', rest = ''] = code.split('.', 2);
+    const [head = '', rest = '', ...further] = code.split('.');
+    if (further.length > 0 || rest.startsWith('_')) {
+      throw new FhirError(
+        'invalid',
+        `_sort=${printable(value)}: of a chain, one reference and a parameter of its target are accepted.`,
+      );
+    }
     const [name = '', target] = splitModifier(head);
     const reference = this.#reference(this.request.types, name, `_sort=${value}`);
     if (target !== undefined) this.#checkTarget(reference, target, `_sort=${value}`);
@@ -472,6 +475,7 @@ class SearchParser {
           `${name}=${printable(value)}: ${source} has no reference parameter "${printable(parameter)}"; accepted: ${listed(references.map(({ code }) => code))}, *.`,
         );
       }
+      if (known.isBuilding === true) throw stillBuilding(parameter);
     }
     return { source, parameter, ...(target === undefined ? {} : { target }), iterate };
   }
@@ -530,19 +534,10 @@ function oneOf<const T extends string>(name: string, value: string, accepted: re
   return found;
 }
 
-/** Error for a name that is no resource type, with the nearest that is one. */
-export function unknownType(type: string, definitions: Definitions): FhirError {
-  const near = nearest(type, definitions.resourceTypes);
-  return new FhirError(
-    'invalid',
-    `"${printable(type)}" is not a resource type of FHIR R4.${near === undefined ? '' : ` Did you mean "${near}"?`}`,
-  );
-}
-
 const listed = (names: readonly string[]): string => names.join(', ');
 
-/** Names from outside are shown back cut short and without control characters. */
-function printable(text: string): string {
-  const clean = text.replace(/\p{C}/gu, '?');
-  return clean.length <= 80 ? clean : `${clean.slice(0, 77)}...`;
-}
+/** An empty list would be a lie: 503 until all resources are indexed. */
+const stillBuilding = (code: string): FhirError =>
+  new FhirError('unavailable', `"${code}" is still being built: not all resources are indexed by it yet.`, {
+    headers: { 'Retry-After': '5' },
+  });

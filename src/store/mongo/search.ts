@@ -2,10 +2,10 @@
 import type { ClientSession, Document } from 'mongodb';
 import { prefixSpan } from '../conditions.ts';
 import { badCursor, type Position, searchCursor, searchPosition } from '../cursor.ts';
+import { type CountNoted, explanationOf, noting, sourceOfWalk } from '../explain.ts';
 import { compareKeys, inSpan } from '../match.ts';
-import { type Few, orderOf, type Plan, type Probe, plan, planCount, type Walk } from '../planner.ts';
-import type { Alias, Check, Count, Explanation, Filter, Key, Page, Row, Search, SortKey, Source } from '../store.ts';
-import { typeKey } from '../store.ts';
+import { type Few, orderOf, type Plan, type Probe, plan, planCount } from '../planner.ts';
+import type { Alias, Check, Count, Filter, Key, Page, Row, Search, SortKey, Source } from '../store.ts';
 import { allOf, compile, keysWith, sourceFilter, unindexed } from './compile.ts';
 import { Budget } from './faults.ts';
 import type { KeysPlan, KeyWalker } from './key-walk.ts';
@@ -34,7 +34,6 @@ export interface Remembered {
 }
 
 type Chosen = Exclude<Plan, { kind: 'none' }>;
-type Counts = { source: Source; count: number }[];
 
 export async function searchPage(
   on: Collections,
@@ -46,7 +45,7 @@ export async function searchPage(
   const scope: Scope = { on, budget: new Budget(search.budgetMs), ran: [] };
   const order = orderOf(search);
   const after = search.after === undefined ? undefined : positionOf(search.type, order, search.after);
-  const counts: Counts = [];
+  const counts: CountNoted[] = [];
   const probe = noting(remembered.sizes(probeIn(scope)), counts);
   const chosen = await plan({ type: search.type, where: search.where, order }, filter, probe);
   const shape = {
@@ -65,7 +64,7 @@ export async function searchPage(
   if (search.explain !== true) return page;
   const ms = performance.now() - started;
   const examined = await examinedBy({ on, budget: new Budget(search.budgetMs) }, scope.ran ?? []);
-  return { ...page, explanation: { ...explained(chosen), counts, examined, ms } };
+  return { ...page, explanation: explanationOf(chosen, { counts, examined, ms }) };
 }
 
 export async function countMatches(
@@ -108,20 +107,6 @@ function probeIn(scope: Scope): Probe {
     count: (source, type, cap) => countSource(quiet, source, type, cap),
     keysIn: (span, max) => keysIn(quiet, span, max),
     few: (chosen, options) => few(quiet, chosen, options),
-  };
-}
-
-/** The probe, with what it counts noted down. */
-function noting(probe: Probe, counts: Counts): Probe {
-  return {
-    walksKeys: probe.walksKeys,
-    async count(source, type, cap) {
-      const count = await probe.count(source, type, cap);
-      counts.push({ source, count });
-      return count;
-    },
-    keysIn: (span, max) => probe.keysIn(span, max),
-    few: (chosen, options) => probe.few(chosen, options),
   };
 }
 
@@ -202,27 +187,7 @@ function queryOf(chosen: Chosen, shape: Shape): Query {
 
 /** The rows that a plan walks or collects. */
 function sourceOf(chosen: Chosen): Source {
-  return chosen.kind === 'sort' ? chosen.source : walkedSource(chosen.by, chosen.type);
-}
-
-function walkedSource(by: Walk, type: string): Source {
-  switch (by.kind) {
-    case 'ord': {
-      const isWholeType = by.keys.length === 1 && by.keys[0] === typeKey(type);
-      return isWholeType ? { kind: 'type' } : { kind: 'keys', of: by.keys.map((key) => ({ key })) };
-    }
-    case 'lastUpdated': {
-      const { from, to } = by;
-      return { kind: 'lastUpdated', ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) };
-    }
-    case 'keys':
-      return { kind: 'keys', of: [prefixSpan(by.prefix)] };
-  }
-}
-
-function explained(chosen: Plan): Pick<Explanation, 'plan' | 'source' | 'residual'> {
-  if (chosen.kind === 'none') return { plan: 'none', residual: { kind: 'none' } };
-  return { plan: chosen.kind, source: sourceOf(chosen), residual: chosen.residual };
+  return chosen.kind === 'sort' ? chosen.source : sourceOfWalk(chosen.by, chosen.type);
 }
 
 function positionOf(type: string, order: readonly SortKey[], cursor: string): Position {
