@@ -38,7 +38,7 @@ function addContent(value: unknown, out: Set<string>): void {
     if (!DATE.test(value)) addWords(value, out, limits.contentWordsMax);
   } else if (Array.isArray(value)) for (const one of value) addContent(one, out);
   else if (typeof value === 'object' && value !== null) {
-    for (const [name, member] of Object.entries(value)) if (!UNREAD.has(name)) addContent(member, out);
+    for (const name in value) if (!UNREAD.has(name)) addContent((value as Record<string, unknown>)[name], out);
   }
 }
 
@@ -56,11 +56,32 @@ const WORD = /[\p{L}\p{N}]+/gu;
 const WORD_CHARS_MAX = 40;
 
 function addWords(text: string, out: Set<string>, max: number): void {
-  for (const [word] of folded(text).matchAll(WORD)) {
+  for (const word of wordsOf(text)) {
     if (out.size >= max) return;
-    if (word.length > 1) out.add(word.slice(0, WORD_CHARS_MAX).toWellFormed());
+    out.add(word);
   }
 }
+
+/** Words of texts that come again and again, such as displays and units: a third of what it costs to index a resource. */
+const remembered = new Map<string, readonly string[]>();
+const REMEMBERED_MAX = 5_000;
+const REMEMBERED_CHARS_MAX = 100;
+
+function wordsOf(text: string): readonly string[] {
+  if (text.length > REMEMBERED_CHARS_MAX) return splitWords(text);
+  let words = remembered.get(text);
+  if (words === undefined) {
+    words = splitWords(text);
+    if (remembered.size >= REMEMBERED_MAX) remembered.clear();
+    remembered.set(text, words);
+  }
+  return words;
+}
+
+const splitWords = (text: string): string[] =>
+  (folded(text).match(WORD) ?? [])
+    .filter((word) => word.length > 1)
+    .map((word) => word.slice(0, WORD_CHARS_MAX).toWellFormed());
 
 /** The terms of the words of a list. */
 export const wordTerms = (prefix: Key, words: ReadonlySet<string>): Term[] =>
