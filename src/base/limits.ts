@@ -169,4 +169,10 @@ export const limits = {
   viewExpressionCharsMax: 40_000,
   /** Patients that a view is run for: what is theirs is looked up for a hundred at a time. */
   viewPatientsMax: 10_000,
+  /** Entries of a tar archive: US Core has 500, packages of terminology some thousands. */
+  tarEntriesMax: 200_000,
+  /** One file of it that is read, held in memory: US Core's largest has 0.3 MB, a code system has as many as it has codes. */
+  tarFileBytesMax: 64 * 1024 * 1024,
+  /** A long name or a pax header: file systems end at 4,096 bytes a path. */
+  tarHeaderBytesMax: 64 * 1024,
 } as const;

@@ -17,7 +17,8 @@ export const commands: readonly Command[] = [
   {
     name: 'load',
     operands: 'FILE|FOLDER…',
-    summary: 'Load Bundles, NDJSON and single resources, plain or .gz. Runs again where it was interrupted.',
+    summary:
+      'Load Bundles, NDJSON and single resources, plain or .gz, and FHIR packages (.tgz). Runs again where it was interrupted.',
     options: {
       again: { type: 'boolean', description: 'Load also what was loaded before.' },
       parallel: { type: 'string', value: 'N', description: 'Transactions under way at once, 1 to 32; 4 by default.' },

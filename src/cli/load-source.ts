@@ -1,51 +1,19 @@
-// Files and folders → units to load. A Bundle or a single resource is read whole, NDJSON line by line, so that memory
-// does not grow with the file; content goes on as the text it came as.
+// Files and folders → units to load. A Bundle or a single resource is read whole, NDJSON line by line, a package file by
+// file, so that memory does not grow with the file; content goes on as the text it came as.
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createGunzip } from 'node:zlib';
 import { limits } from '../base/limits.ts';
 import { FhirError } from '../base/outcome.ts';
 import { elementSpans, memberSpans, parseJson } from '../model/json.ts';
-import { bundleOf, putEntry } from './bundle.ts';
+import { bundleOf } from './bundle.ts';
+import { contentOf, LoadError, type ReadOptions, type SourceFile } from './load-content.ts';
+import { packageFile, unitsOfPackage } from './load-package.ts';
+import { isObject, resourceUnit, type Unit } from './load-unit.ts';
 
 /** A file that is read whole, decompressed. Patient bundles of 70 MB exist; the text, its value and its parts are held. */
 const wholeBytesMax = 256 * 1024 * 1024;
-
-/** gzip makes text 10 to 40 times smaller; what claims more than this is a bomb. Measured once it has grown somewhat. */
-const expansionMax = 200;
-const expansionCheckedFrom = 64 * 1024 * 1024;
-
-export interface SourceFile {
-  path: string;
-  bytes: number;
-  /** False when it was found in a folder: then it is passed over if it holds no FHIR. */
-  isNamed: boolean;
-}
-
-/** What is loaded in one piece. `position` counts the units of a file from 0. */
-export type Unit =
-  | { kind: 'transaction'; position: number; bundle: Uint8Array }
-  /** A Bundle.entry as text, to go with others. `identity` is "Type/id" where the entry says it. */
-  | {
-      kind: 'entry';
-      position: number;
-      type: string;
-      identity: string | undefined;
-      mode: 'put' | 'batch';
-      entry: Uint8Array;
-    }
-  /** Cannot be loaded, and why; without content. */
-  | { kind: 'unreadable'; position: number; problem: string };
-
-/** A file as a whole cannot be loaded. The message has its path and no content. */
-export class LoadError extends Error {
-  constructor(message: string, cause?: unknown) {
-    super(message, { cause });
-    this.name = 'LoadError';
-  }
-}
 
 const resourceFile = /\.(json|ndjson|jsonl)(\.gz)?$/i;
 const lineFile = /\.(ndjson|jsonl)(\.gz)?$/i;
@@ -59,7 +27,7 @@ export async function sourceFiles(operands: readonly string[]): Promise<SourceFi
       files.push({ path: operand, bytes: size, isNamed: true });
       continue;
     }
-    const names = (await readdir(operand, { recursive: true })).filter((name) => resourceFile.test(name)).sort();
+    const names = (await readdir(operand, { recursive: true })).filter(isSource).sort();
     for (const name of names) {
       const path = join(operand, name);
       files.push({ path, bytes: (await look(path)).size, isNamed: false });
@@ -67,6 +35,8 @@ export async function sourceFiles(operands: readonly string[]): Promise<SourceFi
   }
   return [...new Map(files.map((file) => [file.path, file])).values()];
 }
+
+const isSource = (name: string): boolean => resourceFile.test(name) || packageFile.test(name);
 
 async function look(path: string): Promise<{ size: number; isFolder: boolean }> {
   const found = await stat(path);
@@ -80,45 +50,11 @@ export async function contentHash(path: string): Promise<string> {
   return hash.digest('hex');
 }
 
-export interface ReadOptions {
-  signal: AbortSignal;
-  /** Gets the bytes of the file read so far. */
-  onRead: (bytes: number) => void;
-}
-
 /** The units of a file. Throws LoadError when it cannot be read as a whole. */
 export async function* unitsOf(file: SourceFile, options: ReadOptions): AsyncGenerator<Unit> {
-  if (lineFile.test(file.path)) yield* unitsOfLines(contentOf(file.path, options), file.path);
+  if (packageFile.test(file.path)) yield* unitsOfPackage(file, options);
+  else if (lineFile.test(file.path)) yield* unitsOfLines(contentOf(file.path, options), file.path);
   else yield* unitsOfWhole(await wholeOf(file.path, options), file);
-}
-
-/** The content, decompressed, in chunks. */
-async function* contentOf(path: string, { signal, onRead }: ReadOptions): AsyncGenerator<Buffer> {
-  const file = createReadStream(path, { highWaterMark: 256 * 1024, signal });
-  const isCompressed = /\.gz$/i.test(path);
-  const content: AsyncIterable<Buffer> = isCompressed ? file.pipe(createGunzip()) : file;
-  // pipe() does not pass errors on.
-  if (isCompressed) file.on('error', (error) => (content as ReturnType<typeof createGunzip>).destroy(error));
-  let bytes = 0;
-  try {
-    for await (const chunk of content) {
-      bytes += chunk.length;
-      onRead(file.bytesRead);
-      if (bytes > expansionCheckedFrom && bytes > expansionMax * file.bytesRead) {
-        throw new LoadError(`${path}: decompresses to more than ${expansionMax} times its size`);
-      }
-      yield chunk;
-    }
-  } catch (error) {
-    if (isZlibError(error)) throw new LoadError(`${path}: is no complete gzip file`, error);
-    throw error;
-  } finally {
-    file.destroy();
-  }
-}
-
-function isZlibError(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && String(error.code).startsWith('Z_');
 }
 
 async function wholeOf(path: string, options: ReadOptions): Promise<Buffer> {
@@ -209,25 +145,6 @@ function* collectionUnits(bytes: Buffer, bundle: Record<string, unknown>): Gener
   yield { kind: 'transaction', position: 0, bundle: bundleOf('transaction', entries) };
 }
 
-function resourceUnit(bytes: Uint8Array, value: Record<string, unknown>, position: number, fullUrl?: string): Unit {
-  const { resourceType: type, id = '' } = value;
-  if (typeof type !== 'string' || !/^[A-Z][A-Za-z]{1,60}$/.test(type)) {
-    return { kind: 'unreadable', position, problem: 'no resourceType' };
-  }
-  if (typeof id !== 'string' || !/^[A-Za-z0-9.-]{0,64}$/.test(id)) {
-    return { kind: 'unreadable', position, problem: 'its id is none: 1 to 64 of A-Z, a-z, 0-9, - and .' };
-  }
-  const identity = id === '' ? undefined : `${type}/${id}`;
-  return {
-    kind: 'entry',
-    position,
-    type,
-    identity,
-    mode: 'put',
-    entry: putEntry({ type, id, resource: bytes, fullUrl }),
-  };
-}
-
 async function* unitsOfLines(chunks: AsyncIterable<Buffer>, path: string): AsyncGenerator<Unit> {
   let position = 0;
   for await (const line of linesOf(chunks)) {
@@ -280,8 +197,4 @@ async function* linesOf(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer | 
 
 function isBlank(line: Buffer): boolean {
   return line.every((byte) => byte <= 0x20);
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

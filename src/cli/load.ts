@@ -6,8 +6,12 @@ import { systemCaller } from '../fhir/access.ts';
 import type { Answer } from '../fhir/interaction.ts';
 import { bundleOf, bundleRequest } from './bundle.ts';
 import { exitCodes, type Invocation, type Io, UsageError, withApp } from './command.ts';
+import { LoadError, type SourceFile } from './load-content.ts';
+import { indexParameters } from './load-indexing.ts';
 import { type LoadRecord, type LoadState, openLoadRecord } from './load-record.ts';
-import { contentHash, LoadError, type SourceFile, sourceFiles, type Unit, unitsOf } from './load-source.ts';
+import { contentHash, sourceFiles, unitsOf } from './load-source.ts';
+import { isThere } from './load-unchanged.ts';
+import type { Unit } from './load-unit.ts';
 import { countTable, createProgress, type Progress } from './progress.ts';
 
 /** Entries that go in one transaction: the cost of a commit is shared by so many. */
@@ -68,6 +72,8 @@ interface Journey {
   record: LoadRecord;
   /** Failed positions with the reason of the last try. */
   failures: Map<number, Reason | string>;
+  /** What units are called that have a name, by position. */
+  names: Map<number, string>;
   /** Positions before this one are settled; those beyond it that are, too. */
   settledUpTo: number;
   settledBeyond: Set<number>;
@@ -85,6 +91,8 @@ class Loader {
   readonly #inWork = new Set<Promise<void>>();
   readonly #identitiesInWork = new Set<string>();
   #bytesInWork = 0;
+  /** Resources that were there already as they are to be. */
+  #unchanged = 0;
   #failure: unknown;
   #progress: Progress | undefined;
 
@@ -119,6 +127,7 @@ class Loader {
     this.#progress.end();
     const failed = this.#tellFailures(journeys);
     this.#tellResult({ seconds: (performance.now() - startedAt) / 1000, skipped });
+    await this.#index();
     return failed + unreadable > 0 || this.#io.signal.aborted ? exitCodes.failed : exitCodes.ok;
   }
 
@@ -132,6 +141,7 @@ class Loader {
       file,
       record,
       failures: new Map(failed.map((at) => [at, 'failed in an earlier run'])),
+      names: new Map(),
       settledUpTo: position,
       settledBeyond: new Set(),
       isComplete: false,
@@ -166,8 +176,15 @@ class Loader {
     for await (const unit of unitsOf(journey.file, { signal: new AbortController().signal, onRead })) {
       if (signal.aborted) break;
       if (!isWanted(unit.position)) continue;
+      if ('name' in unit) journey.names.set(unit.position, unit.name);
       if (unit.kind === 'unreadable') {
         this.#fail(journey, unit.position, unit.problem);
+        this.#settle(journey, [unit.position]);
+        continue;
+      }
+      if (await this.#isThere(unit, parcel)) {
+        this.#unchanged++;
+        journey.failures.delete(unit.position);
         this.#settle(journey, [unit.position]);
         continue;
       }
@@ -180,6 +197,14 @@ class Loader {
     }
     if (parcel !== undefined && !signal.aborted) await this.#dispatch(journey, parcel);
     return hadBatch;
+  }
+
+  /** What is on its way under the same identity decides what will be there. */
+  async #isThere(unit: Sendable, parcel: Parcel | undefined): Promise<boolean> {
+    if (unit.kind === 'transaction' || unit.unlessThere === undefined || unit.identity === undefined) return false;
+    const { identity, unlessThere } = unit;
+    if (this.#identitiesInWork.has(identity) || parcel?.identities.includes(identity)) return false;
+    return isThere(identity, unlessThere, this.#app.engine);
   }
 
   /** Waits for room, then sends without waiting for the answer. */
@@ -275,7 +300,7 @@ class Loader {
 
   #fail(journey: Journey, position: number, reason: Reason | string): void {
     if (journey.failures.size < failuresKeptMax) journey.failures.set(position, reason);
-    else this.#tell(`${journey.file.path}: entry ${position + 1}: ${this.#words(reason)}`);
+    else this.#tellFailure(journey, position, reason);
   }
 
   #settle(journey: Journey, positions: readonly number[]): void {
@@ -310,13 +335,17 @@ class Loader {
 
   #tellFailures(journeys: readonly Journey[]): number {
     let failed = 0;
-    for (const { file, failures } of journeys) {
-      for (const [position, reason] of [...failures].sort(([a], [b]) => a - b)) {
+    for (const journey of journeys) {
+      for (const [position, reason] of [...journey.failures].sort(([a], [b]) => a - b)) {
         failed++;
-        this.#tell(`${file.path}: entry ${position + 1}: ${this.#words(reason)}`);
+        this.#tellFailure(journey, position, reason);
       }
     }
     return failed;
+  }
+
+  #tellFailure({ file, names }: Journey, position: number, reason: Reason | string): void {
+    this.#tell(`${file.path}: ${names.get(position) ?? `entry ${position + 1}`}: ${this.#words(reason)}`);
   }
 
   #words(reason: Reason | string): string {
@@ -335,9 +364,18 @@ class Loader {
   #tellResult({ seconds, skipped }: { seconds: number; skipped: number }): void {
     const total = this.#total();
     if (skipped > 0) this.#io.out.write(`${skipped} files were loaded before; --again loads them once more\n`);
+    if (this.#unchanged > 0) this.#io.out.write(`${this.#unchanged} resources were there already, unchanged\n`);
     this.#io.out.write(countTable(this.#written));
     this.#io.out.write(`${seconds.toFixed(1)} s, ${Math.round(total / Math.max(seconds, 0.001))} resources/s\n`);
     if (this.#io.signal.aborted) this.#tell('interrupted; the same command goes on from here');
+  }
+
+  /** Search parameters that were loaded can be searched by once what is stored is indexed for them. */
+  async #index(): Promise<void> {
+    if (!this.#written.has('SearchParameter') || this.#io.signal.aborted) return;
+    this.#io.out.write('indexing the search parameters\n');
+    const isDone = await indexParameters(this.#app, this.#io.signal);
+    this.#io.out.write(`${isDone ? 'indexed' : 'not all are indexed; the server goes on with it when it runs'}\n`);
   }
 }
 
