@@ -40,6 +40,8 @@ export const limits = {
   addedExpressionPartsMax: 1_000,
   /** Resources that an _asOf search may find, and those changed since that it may look at. */
   asOfMatchesMax: 10_000,
+  /** Versions since that are walked over to find those: a resource may have changed often. */
+  asOfVersionsMax: 50_000,
   /** Matches that _sort by a chained parameter sorts in memory. */
   chainSortedMax: 2_000,
   /** Resources that _contained looks into. */

@@ -4,6 +4,7 @@
 import { limits } from '../base/limits.ts';
 import { FhirError } from '../base/outcome.ts';
 import { type Definitions, type SearchParameter, withSearchParameters } from '../model/definitions.ts';
+import { stamped } from '../store/stamp.ts';
 import type { Commit, Row, Write } from '../store/store.ts';
 import { everything } from './access.ts';
 import type { EngineContext } from './context.ts';
@@ -45,7 +46,7 @@ export interface AddedParameters extends Indexed {
   committed(writes: readonly Write[]): Promise<void>;
   /** Begins and ends to look for what other processes added. */
   start(): void;
-  stop(): void;
+  stop(): Promise<void>;
 }
 
 export interface AddedOptions {
@@ -70,6 +71,7 @@ export function createAddedParameters({ base, context, lookMs = LOOK_MS, onFault
   let seen = '';
   let isDue = false;
   let timer: NodeJS.Timeout | undefined;
+  let ticking: Promise<void> | undefined;
 
   const look = async (): Promise<void> => {
     const { store, clock } = context();
@@ -134,10 +136,19 @@ export function createAddedParameters({ base, context, lookMs = LOOK_MS, onFault
     },
     start() {
       clearInterval(timer);
-      timer = setInterval(() => void tick().catch((error) => onFault(error, 'search-parameters')), lookMs);
+      timer = setInterval(() => {
+        ticking ??= tick()
+          .catch((error) => onFault(error, 'search-parameters'))
+          .then(() => {
+            ticking = undefined;
+          });
+      }, lookMs);
       timer.unref();
     },
-    stop: () => clearInterval(timer),
+    async stop() {
+      clearInterval(timer);
+      await ticking;
+    },
   };
 }
 
@@ -248,7 +259,7 @@ function definitionsOf(
 
 /** Each added parameter costs every write of its types, and all of them are looked at together. */
 function requireRoom(writes: readonly Write[], known: ReadonlyMap<string, Source>): void {
-  const fresh = writes.filter(({ id, body }) => body !== null && !known.has(id) && isActive(body));
+  const fresh = writes.filter((write) => !known.has(write.id) && isActive(write));
   if (known.size + fresh.length <= limits.addedParametersMax) return;
   throw new FhirError(
     'too-costly',
@@ -256,5 +267,7 @@ function requireRoom(writes: readonly Write[], known: ReadonlyMap<string, Source
   );
 }
 
-const isActive = (body: Uint8Array): boolean =>
-  (JSON.parse(Buffer.from(body).toString('utf8')) as Resource).status === 'active';
+/** A body is JSON only with its stamp. */
+const isActive = ({ body, stampAt }: Write): boolean =>
+  body !== null &&
+  (JSON.parse(Buffer.from(stamped(body, stampAt, 1, 0)).toString('utf8')) as Resource).status === 'active';

@@ -35,8 +35,7 @@ export function createBackground({ added, jobs, records, onFault }: BackgroundPa
     },
     async stop() {
       clearInterval(timer);
-      added.stop();
-      await Promise.all([sweeping, jobs.stop()]);
+      await Promise.all([sweeping, added.stop(), jobs.stop()]);
     },
   };
 }

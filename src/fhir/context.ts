@@ -1,7 +1,7 @@
 // What every interaction works with; made once by createEngine.
 import type { Clock } from '../base/clock.ts';
 import type { Jobs } from '../jobs/jobs.ts';
-import type { Store } from '../store/store.ts';
+import type { Row, Store } from '../store/store.ts';
 import type { Seal } from './seal.ts';
 import type { IndexContext } from './search/values.ts';
 
@@ -9,6 +9,8 @@ export interface EngineContext extends IndexContext {
   store: Store;
   /** Commits, and tells those who live on what was written. Interactions never commit by the store itself. */
   commit: Store['commit'];
+  /** Of a dry run: what it would have left under "Type/id", deletions included. */
+  rehearsed?: Map<string, Row>;
   clock: Clock;
   /** Work that outlasts its request. */
   jobs: Jobs;

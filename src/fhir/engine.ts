@@ -14,6 +14,7 @@ import { kickOff, mayBeAsync, REQUEST_JOB, requestJob } from './async.ts';
 import { type Background, createBackground } from './background.ts';
 import { createCapabilities, type Software } from './capabilities.ts';
 import type { EngineContext } from './context.ts';
+import { dryRunContext } from './dry-run.ts';
 import { history } from './history.ts';
 import type { Answer, Caller, Engine, FhirRequest } from './interaction.ts';
 import { type Maintenance, maintenance } from './maintenance.ts';
@@ -21,6 +22,7 @@ import { performOperation } from './operations/perform.ts';
 import { INDEX_JOB, indexJob } from './parameter-index.ts';
 import { conditionalPatch, patch } from './patch.ts';
 import type { Resource } from './prepare.ts';
+import { withProvenance } from './provenance.ts';
 import { read, vread } from './read.ts';
 import { type Interaction, routeRequest } from './route.ts';
 import { createSeal, sealKey } from './seal.ts';
@@ -100,10 +102,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine & Mai
     const { async, dryRun } = preferences(request.header('prefer'));
     if (async && mayBeAsync(interaction)) return kickOff(interaction, request, caller, context);
     if (!dryRun) return answer(interaction, request, caller, context);
-    const found = await answer(interaction, request, caller, {
-      ...context,
-      commit: async (commit) => store.commit({ ...(await added.ready(commit)), dryRun: true }),
-    });
+    const rehearsal = dryRunContext(context, async (commit) => store.commit(await added.ready(commit)));
+    const found = await answer(interaction, request, caller, rehearsal);
     return { ...found, headers: { ...found.headers, 'Preference-Applied': 'dry-run' } };
   };
 
@@ -127,11 +127,11 @@ export async function createEngine(options: EngineOptions): Promise<Engine & Mai
       case 'history-system':
         return history({}, request, caller, context);
       case 'create':
-        return create(interaction.type, request, caller, context);
+        return create(interaction.type, request, caller, withProvenance(request, caller, context));
       case 'update':
-        return update(interaction.type, interaction.id, request, caller, context);
+        return update(interaction.type, interaction.id, request, caller, withProvenance(request, caller, context));
       case 'conditional-update':
-        return conditionalUpdate(interaction.type, request, caller, context);
+        return conditionalUpdate(interaction.type, request, caller, withProvenance(request, caller, context));
       case 'delete':
         return remove(interaction.type, interaction.id, request, caller, context);
       case 'conditional-delete':
@@ -147,9 +147,9 @@ export async function createEngine(options: EngineOptions): Promise<Engine & Mai
           context,
         );
       case 'patch':
-        return patch(interaction.type, interaction.id, request, caller, context);
+        return patch(interaction.type, interaction.id, request, caller, withProvenance(request, caller, context));
       case 'conditional-patch':
-        return conditionalPatch(interaction.type, request, caller, context);
+        return conditionalPatch(interaction.type, request, caller, withProvenance(request, caller, context));
       case 'operation':
         return performOperation(interaction.operation, interaction, request, caller, {
           ...context,

@@ -6,6 +6,7 @@ import type { JobHandler } from '../jobs/jobs.ts';
 import type { Records } from '../store/store.ts';
 import type { EngineContext } from './context.ts';
 import { reindexType } from './maintenance.ts';
+import { inTurn } from './transaction/in-turn.ts';
 
 export const INDEX_JOB = 'index';
 const RECORD = 'search-parameter';
@@ -79,19 +80,16 @@ export async function writeStates(
   wanted: ReadonlyMap<string, Wanted>,
   records: Records,
 ): Promise<KeptStates | undefined> {
-  const states = new Map<string, KeptState>();
-  for (const id of new Set([...known.keys(), ...wanted.keys()])) {
+  const ids = [...new Set([...known.keys(), ...wanted.keys()])];
+  const states = await inTurn(ids, async (id): Promise<KeptState | undefined> => {
     const kept = known.get(id);
     const state = nextState(kept?.state, wanted.get(id));
-    if (state === kept?.state) {
-      states.set(id, kept);
-      continue;
-    }
+    if (state === kept?.state) return kept;
     const version = await records.put({ kind: RECORD, id, value: JSON.stringify(state) }, kept?.version ?? 0);
-    if (version === undefined) return undefined;
-    states.set(id, { state, version });
-  }
-  return states;
+    return version === undefined ? undefined : { state, version };
+  });
+  const written = ids.flatMap((id, at) => (states[at] === undefined ? [] : [[id, states[at]] as const]));
+  return written.length < ids.length ? undefined : new Map(written);
 }
 
 // ---- the job ----
@@ -172,13 +170,13 @@ async function walk(
 /** What was open is built, unless something else is wanted since. */
 async function settle({ open }: Round, indexed: Indexed, records: Records): Promise<void> {
   const states = await readStates(records);
-  for (const [id, version] of open) {
+  await inTurn(open, async ([id, version]) => {
     const kept = states.get(id);
-    if (kept?.version !== version) continue;
+    if (kept?.version !== version) return;
     const { list, types } = kept.state;
     const built: IndexState = { list, types, built: types, leftovers: [] };
     if (list === '') await records.remove(RECORD, id, version);
     else await records.put({ kind: RECORD, id, value: JSON.stringify(built) }, version);
-  }
+  });
   await indexed.refresh();
 }

@@ -81,7 +81,7 @@ export function writeOf(
     ...indexResource({ ...resource, id }, context),
     ...(expect === undefined ? {} : { expect }),
   };
-  indexedBy.set(write, context.definitions);
+  indexedBy.set(write.keys, context.definitions);
   return write;
 }
 
@@ -91,8 +91,8 @@ function refuseUnusable(resource: Resource, { definitions }: IndexContext): void
   if (issues.length > 0) throw new FhirError('unprocessable', issues);
 }
 
-/** The definitions by which the keys of a write were made. */
-const indexedBy = new WeakMap<Write, Definitions>();
+/** The definitions by which keys were made. */
+const indexedBy = new WeakMap<readonly Key[], Definitions>();
 
 /** The same commit, with the keys of a search parameter that was added since its writes were prepared. */
 export function withCurrentKeys(commit: Commit, context: IndexContext): Commit {
@@ -100,9 +100,9 @@ export function withCurrentKeys(commit: Commit, context: IndexContext): Commit {
     by === undefined ||
     by === context.definitions ||
     by.searchParameters(type) === context.definitions.searchParameters(type);
-  if (commit.writes.every((write) => isCurrent(write, indexedBy.get(write)))) return commit;
+  if (commit.writes.every((write) => isCurrent(write, indexedBy.get(write.keys)))) return commit;
   const writes = commit.writes.map((write): Write => {
-    if (write.body === null || isCurrent(write, indexedBy.get(write))) return write;
+    if (write.body === null || isCurrent(write, indexedBy.get(write.keys))) return write;
     const resource = JSON.parse(Buffer.from(write.body).toString('utf8')) as Resource & { id: string };
     return { ...write, ...indexResource(resource, context) };
   });

@@ -52,14 +52,15 @@ function selections(resource: Resource, definitions: Definitions): Map<string, R
   const { named, implied } = basesOf(resource, definitions);
   const text = String(resource.expression);
   const found = new Map<string, ReadonlySet<string>>();
-  for (const type of [...named, ...implied]) {
-    if (isOfR4(definitions.searchParameters(type).get(String(resource.code)))) continue;
+  const isLacking = (type: string): boolean => !isOfR4(definitions.searchParameters(type).get(String(resource.code)));
+  for (const type of [...named, ...implied].filter(isLacking)) {
     const types = selectedTypes(definitions, type, text, limits.addedExpressionPartsMax);
     if (types.size > 0) found.set(type, types);
     // Says why.
     else if (named.includes(type)) compileExpression(definitions, type, text);
   }
-  if (found.size === 0 && implied[0] !== undefined) compileExpression(definitions, implied[0], text);
+  const some = implied.find(isLacking);
+  if (found.size === 0 && some !== undefined) compileExpression(definitions, some, text);
   return found;
 }
 

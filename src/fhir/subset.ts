@@ -57,14 +57,21 @@ export function subset(body: Uint8Array, selection: Selection, definitions: Defi
   for (const [name, span] of spans) {
     if (name === 'meta') pieces.push(tagged(body, span));
     else if (name === 'resourceType' || name === 'id') pieces.push(memberText(body, span));
-    else if (isWanted(name, type, selection)) pieces.push(wantedMember(body, name, span, type, selection, definitions));
+    else if (isWanted(name, type, selection)) {
+      pieces.push(...wantedMember(body, name, span, type, selection, definitions));
+    }
   }
   if (!spans.has('meta')) pieces.push(`"meta":{"tag":[${SUBSETTED}]}`);
   return objectOf(pieces);
 }
 
-const SUBSETTED =
-  '{"system":"http://terminology.hl7.org/CodeSystem/v3-ObservationValue","code":"SUBSETTED","display":"subsetted"}';
+const SUBSETTED_SYSTEM = 'http://terminology.hl7.org/CodeSystem/v3-ObservationValue';
+const SUBSETTED = `{"system":"${SUBSETTED_SYSTEM}","code":"SUBSETTED","display":"subsetted"}`;
+
+function isSubsetted(tag: string): boolean {
+  const { system, code } = JSON.parse(tag) as { system?: unknown; code?: unknown };
+  return system === SUBSETTED_SYSTEM && code === 'SUBSETTED';
+}
 
 type Piece = Uint8Array | string;
 
@@ -80,7 +87,7 @@ const memberText = (body: Uint8Array, { nameStart, valueEnd }: Span): Uint8Array
 const textOf = (body: Uint8Array, { valueStart, valueEnd }: Span): string =>
   Buffer.from(body.buffer, body.byteOffset + valueStart, valueEnd - valueStart).toString('utf8');
 
-/** meta with one more tag. */
+/** meta with the tag, once. */
 function tagged(body: Uint8Array, span: Span): Piece {
   const members = memberSpans(body, span.valueStart, span.valueEnd);
   const tags = members.get('tag');
@@ -90,7 +97,8 @@ function tagged(body: Uint8Array, span: Span): Piece {
   }
   const known = tags === undefined ? [] : elementSpans(body, tags.valueStart, tags.valueEnd);
   const list = known.map(({ start, end }) => Buffer.from(body.subarray(start, end)).toString('utf8'));
-  pieces.push(`"tag":[${[...list, SUBSETTED].join(',')}]`);
+  const all = list.some(isSubsetted) ? list : [...list, SUBSETTED];
+  pieces.push(`"tag":[${all.join(',')}]`);
   return Buffer.concat([Buffer.from('"meta":'), objectOf(pieces)]);
 }
 
@@ -118,7 +126,10 @@ function isWanted(name: string, type: TypeDefinition, selection: Selection): boo
 const memberOf = (type: TypeDefinition, name: string): Member | undefined =>
   type.members.get(name.startsWith('_') ? name.slice(1) : name);
 
-/** A member as it stands, or for the summary only the summary elements of an element without a type of its own. */
+/**
+ * A member as it stands, or for the summary only the summary elements of an element without a type of its own. None where
+ * nothing is left: "objects are never empty".
+ */
 function wantedMember(
   body: Uint8Array,
   name: string,
@@ -126,19 +137,24 @@ function wantedMember(
   type: TypeDefinition,
   selection: Selection,
   definitions: Definitions,
-): Piece {
+): Piece[] {
   const inline = selection.kind === 'true' ? inlineType(type, name, definitions) : undefined;
-  if (inline === undefined) return memberText(body, span);
+  if (inline === undefined) return [memberText(body, span)];
   const start = Buffer.from(body.subarray(span.nameStart, span.valueStart));
   if (body[span.valueStart] !== OPEN_ARRAY) {
-    return Buffer.concat([start, summaryOf(body, span.valueStart, span.valueEnd, inline, definitions)]);
+    const element = summaryOf(body, span.valueStart, span.valueEnd, inline, definitions);
+    return isEmpty(element) ? [] : [Buffer.concat([start, element])];
   }
-  const elements = elementSpans(body, span.valueStart, span.valueEnd).flatMap(({ start: from, end }, at) => {
-    const element = summaryOf(body, from, end, inline, definitions);
-    return at === 0 ? [element] : [Buffer.from(','), element];
-  });
-  return Buffer.concat([start, Buffer.from('['), ...elements, Buffer.from(']')]);
+  const elements = elementSpans(body, span.valueStart, span.valueEnd)
+    .map(({ start: from, end }) => summaryOf(body, from, end, inline, definitions))
+    .filter((element) => !isEmpty(element));
+  if (elements.length === 0) return [];
+  const list = elements.flatMap((element, at) => (at === 0 ? [element] : [Buffer.from(','), element]));
+  return [Buffer.concat([start, Buffer.from('['), ...list, Buffer.from(']')])];
 }
+
+/** `{}`. */
+const isEmpty = (element: Uint8Array): boolean => element.length === 2;
 
 const OPEN_ARRAY = 0x5b;
 const OPEN_OBJECT = 0x7b;
@@ -162,7 +178,7 @@ function summaryOf(
   const pieces: Piece[] = [];
   for (const [name, span] of memberSpans(body, start, end)) {
     if (name === 'id' || isWanted(name, type, selection)) {
-      pieces.push(wantedMember(body, name, span, type, selection, definitions));
+      pieces.push(...wantedMember(body, name, span, type, selection, definitions));
     }
   }
   return objectOf(pieces);

@@ -19,6 +19,8 @@ export interface Job {
   /** 0 to 1, where the handler knows. */
   progress?: number;
   submittedAt: number;
+  /** In the list of open jobs. */
+  place: string;
   /** Times that a process took it up and did not let go of it in good order. */
   attempts: number;
   /** After a fault: not to be taken up before this instant. */

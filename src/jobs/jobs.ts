@@ -6,7 +6,7 @@ import { FhirError, type Issue } from '../base/outcome.ts';
 import type { Records } from '../store/store.ts';
 import { hasEnded, type Job, type KeptJob, readJob, removeJob, writeJob } from './job.ts';
 import { Lease, leasedFrom } from './lease.ts';
-import { addOpenJob, countOpenJobs, isOrphan, type OpenJob, openJobs, removeOpenJob } from './open-jobs.ts';
+import { addOpenJob, countOpenJobs, isOver, type OpenJob, openJobs, removeOpenJob } from './open-jobs.ts';
 
 /** A job while it runs. */
 export interface RunningJob {
@@ -79,8 +79,8 @@ class Runner implements Jobs {
     const { records, clock } = this.#options;
     const known = await readJob(records, id);
     if (known !== undefined && !hasEnded(known.job)) return id;
-    await addOpenJob(records, kind, id, clock);
-    const job: Job = { id, kind, state: 'waiting', input, submittedAt: clock.now(), attempts: 0 };
+    const place = await addOpenJob(records, kind, id, clock);
+    const job: Job = { id, kind, state: 'waiting', input, submittedAt: clock.now(), place, attempts: 0 };
     await this.#write(job, known?.version ?? 0);
     this.#look();
     return id;
@@ -163,8 +163,7 @@ class Runner implements Jobs {
     const { records, clock } = this.#options;
     if (this.#running.has(open.id)) return;
     const known = await readJob(records, open.id);
-    const isOver = known === undefined ? isOrphan(open, clock.now()) : hasEnded(known.job);
-    if (isOver) await removeOpenJob(records, kind, open);
+    if (isOver(open, known?.job, clock.now())) await removeOpenJob(records, kind, open);
     else if (known !== undefined && isFree(known.job, clock.now())) await this.#claim(known);
   }
 

@@ -2,8 +2,9 @@
 // this list alone, however many jobs of the last day have ended and however large they are.
 import type { Clock } from '../base/clock.ts';
 import type { Records } from '../store/store.ts';
+import { hasEnded, type Job } from './job.ts';
 
-/** A place in the list; a job that was submitted anew may have two, which does no harm. */
+/** A place in the list. Where a job is submitted twice at once, it has two until the second is an orphan. */
 export interface OpenJob {
   place: string;
   id: string;
@@ -17,10 +18,11 @@ const TIME_CHARS = 14;
 
 const listOf = (kind: string): string => `job-open-${kind}`;
 
-/** Makes a place at the end of the list for a job that is about to be written. */
-export async function addOpenJob(records: Records, kind: string, id: string, clock: Clock): Promise<void> {
+/** Makes a place at the end of the list for a job that is about to be written, and that must name it. */
+export async function addOpenJob(records: Records, kind: string, id: string, clock: Clock): Promise<string> {
   const place = `${String(clock.now()).padStart(TIME_CHARS, '0')}-${clock.newId()}`;
   await records.put({ kind: listOf(kind), id: place, value: JSON.stringify(id) }, 0);
+  return place;
 }
 
 /** The jobs of a kind that have not ended, and some that just did. */
@@ -42,6 +44,11 @@ export async function removeOpenJob(records: Records, kind: string, { place }: O
   await records.remove(listOf(kind), place);
 }
 
-/** Whether a place without a job will never have one. */
-export const isOrphan = ({ place }: OpenJob, now: number): boolean =>
-  Number(place.slice(0, TIME_CHARS)) + ORPHAN_MS < now;
+/**
+ * Whether nothing will come of a place any more: its job has ended, or was never written. A job that has ended but names
+ * another place is the one before: the next is about to be written.
+ */
+export function isOver({ place }: OpenJob, job: Job | undefined, now: number): boolean {
+  if (job !== undefined && !hasEnded(job)) return false;
+  return job?.place === place || Number(place.slice(0, TIME_CHARS)) + ORPHAN_MS < now;
+}

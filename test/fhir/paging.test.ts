@@ -4,10 +4,45 @@ import t from 'tap';
 import type { Clock } from '../../src/base/clock.ts';
 import { limits } from '../../src/base/limits.ts';
 import { baseUrl, engineOn, matchIds, nextLink, type Reply, type TestEngine } from '../support/engine.ts';
+import { below, pick, type Random, seeded } from '../support/random-search.ts';
 import { onBothStores } from '../support/stores.ts';
 
 const COUNT = 23;
 const ids = Array.from({ length: COUNT }, (_, at) => `p${String(at).padStart(2, '0')}`);
+
+/** Resources of each type: never touched; written all the time but for what they are found and sorted by; and all else. */
+const STEADY = 40;
+const REWRITTEN = 15;
+const CHANGING = 30;
+const WRITERS = 8;
+const READERS = 2;
+/** Walks of each search while others write. */
+const WALKS = 3;
+/** A walk that goes on for longer than this goes round in circles. */
+const PAGES_MAX = 2000;
+
+const FAMILIES = ['Adams', 'Adams', 'Baker', 'Chalmers', 'Ångström', 'Zander'];
+const DATES = ['1980', '1980-05', '1980-05-01', '1990-12-31', '2001'];
+
+/** Searches that find every steady resource of their types; the size of a page is not what this is about. */
+const SEARCHES = [
+  'Patient?_count=7',
+  'Patient?active=true&_count=4',
+  'Patient?active=true&_sort=family&_count=5',
+  'Patient?active=true&_sort=-family,birthdate&_count=3',
+  'Patient?_sort=birthdate&_count=6',
+  'Patient?_sort=-birthdate&_count=6',
+  'Patient?_sort=-_lastUpdated&_count=5',
+  'Observation?_count=6',
+  'Observation?status=final&_sort=date&_count=4',
+  'Observation?status=final&_sort=-date&_count=9',
+  'Observation?_sort=value-quantity&_count=5',
+  'Observation?_sort=patient.family,-date&_count=8',
+  '?_type=Patient,Observation&_count=11',
+  '?_type=Patient,Observation&_sort=-_lastUpdated&_count=7',
+];
+/** What is written goes to its end, so that it ends only after the writing has. */
+const CHASING = 'Patient?_sort=_lastUpdated&_count=9';
 
 t.setTimeout(120_000);
 
@@ -125,6 +160,46 @@ await onBothStores(t, async (t, adapter) => {
     await refused(link, /too old/);
   });
 
+  t.test('while others create, change and delete: none twice, and none missing that stayed as it was', async (t) => {
+    const { store, close } = await adapter.open();
+    t.teardown(close);
+    const tested = await engineOn(store);
+    const random = seeded(7);
+    const rewritten: Record<string, unknown>[] = [];
+    for (const type of ['Patient', 'Observation']) {
+      for (const id of idsOf('steady', STEADY)) await put(tested, found(type, id, random));
+      for (const id of idsOf('changing', CHANGING)) await put(tested, found(type, id, random));
+      rewritten.push(...idsOf('rewritten', REWRITTEN).map((id) => found(type, id, random)));
+    }
+    for (const resource of rewritten) await put(tested, resource);
+
+    let isOver = false;
+    const writers = Array.from({ length: WRITERS }, (_, at) =>
+      writeOn({ tested, random: seeded(at), rewritten, isOver: () => isOver }),
+    );
+    const chasing = walk(tested, CHASING);
+    const wrong: string[] = [];
+    let resources = 0;
+    const left = Array.from({ length: WALKS }, () => SEARCHES)
+      .flat()
+      .values();
+    const reader = async (): Promise<void> => {
+      for (const url of left) {
+        const shown = await walk(tested, url);
+        resources += shown.length;
+        wrong.push(...wrongWith(url, shown));
+      }
+    };
+    await Promise.all(Array.from({ length: READERS }, reader));
+    isOver = true;
+    const writes = (await Promise.all(writers)).reduce((sum, count) => sum + count, 0);
+    wrong.push(...wrongWith(CHASING, await chasing));
+    t.comment(`${writes} writes, ${resources} resources shown`);
+    t.strictSame(wrong.slice(0, 10), []);
+    t.ok(writes > 100, `${writes} writes in between`);
+    t.strictSame(await Array.fromAsync(store.verify({})), [], 'rows and index agree');
+  });
+
   t.test('a search too long for a link is kept, and its pages are found', async (t) => {
     const long = Array.from({ length: 95 }, (_, at) => `${'x'.repeat(60)}${at}`).join(',');
     const form = `_id=${ids.join(',')},${long.slice(0, 60 * 70)}&gender=male,female,${long}&_count=2`;
@@ -138,6 +213,85 @@ await onBothStores(t, async (t, adapter) => {
     t.notOk(matchIds(second).some((id) => matchIds(first).includes(id)));
   });
 });
+
+// ---- while others write ----
+
+function idsOf(name: string, count: number): string[] {
+  return Array.from({ length: count }, (_, at) => `${name}${at}`);
+}
+
+/** A Patient or Observation that the searches find; `random` makes what they sort by. */
+function found(type: string, id: string, random: Random): Record<string, unknown> {
+  const date = random() < 0.2 ? undefined : pick(random, DATES);
+  if (type === 'Patient') {
+    const birthDate = date === undefined ? {} : { birthDate: date };
+    return { resourceType: type, id, active: true, name: [{ family: pick(random, FAMILIES) }], ...birthDate };
+  }
+  const effectiveDateTime = date === undefined ? {} : { effectiveDateTime: date };
+  const subject = { reference: `Patient/steady${below(random, STEADY)}` };
+  const valueQuantity = { value: below(random, 5) };
+  return { resourceType: type, id, status: 'final', code: { text: 'x' }, subject, valueQuantity, ...effectiveDateTime };
+}
+
+async function put({ ask }: TestEngine, resource: Record<string, unknown>): Promise<void> {
+  const reply = await ask('PUT', `${resource.resourceType}/${resource.id}`, resource);
+  if (reply.status >= 300) throw new Error(reply.text);
+}
+
+interface Writing {
+  tested: TestEngine;
+  random: Random;
+  rewritten: readonly Record<string, unknown>[];
+  isOver: () => boolean;
+}
+
+/** Creates, changes and deletes, and writes others again as they were; the number of writes. */
+async function writeOn({ tested, random, rewritten, isOver }: Writing): Promise<number> {
+  let writes = 0;
+  for (; !isOver(); writes++) {
+    const type = pick(random, ['Patient', 'Observation']);
+    const id = `changing${below(random, CHANGING)}`;
+    const kind = random();
+    if (kind < 0.3) await put(tested, { ...pick(random, rewritten), language: pick(random, ['en', 'de']) });
+    else if (kind < 0.5) await tested.ask('DELETE', `${type}/${id}`);
+    else await put(tested, found(type, id, random));
+  }
+  return writes;
+}
+
+/** Every version that the pages of a search show, as "Type/id/version". */
+async function walk({ ask }: TestEngine, url: string): Promise<string[]> {
+  const shown: string[] = [];
+  let next: string | undefined = url;
+  for (let pages = 0; next !== undefined; pages++) {
+    const reply: Reply = await ask('GET', next);
+    if (reply.status !== 200) throw new Error(`${url}, page ${pages}: ${reply.text}`);
+    if (pages > PAGES_MAX) throw new Error(`${url} has no end`);
+    for (const { resource } of reply.json.entry ?? [])
+      shown.push(`${resource.resourceType}/${resource.id}/${resource.meta.versionId}`);
+    next = nextLink(reply);
+  }
+  return shown;
+}
+
+/** What is wrong with a walk: a version that came twice, or one that came not once though nothing about it changed. */
+function wrongWith(url: string, shown: readonly string[]): string[] {
+  const versions = new Map<string, number>();
+  const resources = new Map<string, number>();
+  for (const version of shown) {
+    versions.set(version, (versions.get(version) ?? 0) + 1);
+    const resource = version.slice(0, version.lastIndexOf('/'));
+    resources.set(resource, (resources.get(resource) ?? 0) + 1);
+  }
+  const twice = [...versions].filter(([, count]) => count > 1).map(([version]) => `${version} twice`);
+  const kept = url.includes('_lastUpdated') ? [] : idsOf('rewritten', REWRITTEN);
+  const types = ['Patient', 'Observation'].filter((type) => url.includes(type));
+  const expected = types.flatMap((type) => [...idsOf('steady', STEADY), ...kept].map((id) => `${type}/${id}`));
+  const missed = expected.filter((resource) => resources.get(resource) !== 1);
+  return [...twice, ...missed.map((resource) => `${resource} ${resources.get(resource) ?? 0} times`)].map(
+    (text) => `${url}: ${text}`,
+  );
+}
 
 async function allPages({ ask }: TestEngine, url: string): Promise<{ joined: string[]; sizes: number[] }> {
   const joined: string[] = [];

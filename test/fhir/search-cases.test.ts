@@ -71,7 +71,10 @@ await onBothStores(t, async (t, adapter) => {
       await load(file, ask, clock);
       for (const [sentence, cases] of Object.entries(file.groups)) {
         await t.test(sentence, async (t) => {
-          for (const [url, expected] of Object.entries(cases)) await check(t, ask, url, expected);
+          const asked = Object.entries(cases).map(([url, given]) => askedTwice(ask, url, given));
+          for (const { expected, replies } of await Promise.all(asked)) {
+            for (const [title, reply] of replies) compare(t, reply, expected, title);
+          }
         });
       }
     });
@@ -155,18 +158,25 @@ function sendable(text: string): string {
   return text.replace(/[^\x21-\x7e]|["<>\\^`{}]/gu, encodeURIComponent);
 }
 
-async function check(t: Test, ask: Ask, url: string, given: readonly string[] | Expected): Promise<void> {
+/** The answers to a case by what was asked: GET and, where that is possible, POST _search. */
+async function askedTwice(
+  ask: Ask,
+  url: string,
+  given: readonly string[] | Expected,
+): Promise<{ expected: Expected; replies: [string, Reply][] }> {
   const expected: Expected = 'length' in given ? { ids: given } : given;
   const headers: Record<string, string> = expected.prefer === undefined ? {} : { Prefer: expected.prefer };
-  compare(t, await ask('GET', sendable(url), undefined, headers), expected, `GET ${url.slice(0, 200)}`);
+  const replies: [string, Reply][] = [
+    [`GET ${url.slice(0, 200)}`, await ask('GET', sendable(url), undefined, headers)],
+  ];
   // On a path that leads nowhere, _search does not either, but as the id of a resource to post to.
-  if (expected.status === 404 || expected.body !== undefined) return;
+  if (expected.status === 404 || expected.body !== undefined) return { expected, replies };
   const [path = '', ...rest] = url.split('?');
   const form = rest.join('?');
   const posted = `${path === '' ? '' : `${path}/`}_search`;
   const formHeaders = { ...headers, 'Content-Type': 'application/x-www-form-urlencoded' };
   const reply = await ask('POST', posted, sendable(form), formHeaders);
-  compare(t, reply, expected, `POST ${posted} ${form.slice(0, 200)}`);
+  return { expected, replies: [...replies, [`POST ${posted} ${form.slice(0, 200)}`, reply]] };
 }
 
 function compare(t: Test, reply: Reply, expected: Expected, title: string): void {

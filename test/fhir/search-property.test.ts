@@ -1,26 +1,19 @@
 // Random resources, random searches: what the engine finds on each store is what a slow matcher finds that looks at the
-// resources themselves; the order asked for holds; pages joined together are the whole. CARELOOM_SEED repeats a run,
-// CARELOOM_PROPERTY_MS gives each store more time.
+// resources themselves; the order asked for holds; pages joined together are the whole; parts of resources are the parts
+// asked for. CARELOOM_SEED repeats a run, CARELOOM_PROPERTY_MS gives each store more time.
+import { isDeepStrictEqual } from 'node:util';
 import t from 'tap';
 import type { Clock } from '../../src/base/clock.ts';
 import { loadDefinitions } from '../../src/model/definitions.ts';
+import { queryOf } from '../support/criteria-query.ts';
 import { baseUrl, engineOn, matchIds, nextLink, type Reply, type TestEngine } from '../support/engine.ts';
-import {
-  type MadeSearch,
-  madeIds,
-  madeTypes,
-  queryOf,
-  randomResource,
-  randomSearch,
-} from '../support/random-resources.ts';
+import { type MadeSearch, SearchMaker } from '../support/random-criteria.ts';
+import { madeTypes, randomResource, randomTerminology, terminologyCount } from '../support/random-resources.ts';
 import { below, pick, type Random, seeded } from '../support/random-search.ts';
-import {
-  compareValues,
-  type SlowCriterion,
-  SlowSearch,
-  type SlowSortValue,
-  type StoredResource,
-} from '../support/slow-search.ts';
+import { madeIds } from '../support/random-values.ts';
+import type { SlowCriterion, SlowFilter, StoredResource } from '../support/slow-criteria.ts';
+import { compareValues, SlowSearch, type SlowSortValue } from '../support/slow-search.ts';
+import { subsetOf } from '../support/slow-subset.ts';
 import { onBothStores } from '../support/stores.ts';
 
 const TIME_ZONE = 'America/New_York';
@@ -54,26 +47,43 @@ class Run {
   readonly #slow: SlowSearch;
   readonly #clock: SteppedClock;
   readonly #random: Random;
+  readonly #maker: SearchMaker;
+  /** Searches by the kinds of their criteria. */
+  readonly kinds = new Map<string, number>();
 
   constructor(tested: TestEngine, slow: SlowSearch, clock: SteppedClock, random: Random) {
+    this.#maker = new SearchMaker(random, slow, definitions);
     this.#tested = tested;
     this.#slow = slow;
     this.#clock = clock;
     this.#random = random;
   }
 
+  /** Stores the code system and the value sets that searches name. */
+  async begin(): Promise<void> {
+    for (let at = 0; at < terminologyCount; at++) await this.#put(randomTerminology(this.#random, at));
+  }
+
+  async #put(resource: Record<string, unknown>): Promise<void> {
+    const reply = accepted(await this.#tested.ask('PUT', `${resource.resourceType}/${resource.id}`, resource));
+    this.#slow.put(reply.json as StoredResource);
+  }
+
   /** Creates, updates or deletes a resource, or does several of these in one transaction. */
   async change(): Promise<void> {
     const random = this.#random;
     this.#clock.step(pick(random, [1, 1, 1000, 60_000, 3_600_000]));
+    if (random() < 0.02) {
+      await this.#put(randomTerminology(random, below(random, terminologyCount)));
+      return;
+    }
     const type = pick(random, madeTypes);
     const id = pick(random, madeIds);
     if (random() < 0.2) {
       accepted(await this.#tested.ask('DELETE', `${type}/${id}`));
       this.#slow.delete(type, id);
     } else if (random() < 0.8) {
-      const reply = accepted(await this.#tested.ask('PUT', `${type}/${id}`, randomResource(random, type, id)));
-      this.#slow.put(reply.json as StoredResource);
+      await this.#put(randomResource(random, type, id));
     } else await this.#transaction(type);
   }
 
@@ -95,7 +105,8 @@ class Run {
 
   /** One search by both; what is wrong with it in words, or undefined. */
   async compare(): Promise<string | undefined> {
-    const made = randomSearch(this.#random, this.#slow, definitions);
+    const made = this.#maker.search();
+    for (const kind of new Set(made.criteria.flatMap(kindsIn))) this.kinds.set(kind, (this.kinds.get(kind) ?? 0) + 1);
     // Pages cost a request each, so not every search is paged.
     const pageSize = this.#random() < 0.4 ? 1 + below(this.#random, 5) : undefined;
     const wrong = await this.#difference(made, pageSize);
@@ -131,8 +142,20 @@ class Run {
       return `GET ${url} (now ${new Date(this.#clock.now()).toISOString()})\n${lines.join('\n')}`;
     }
     if (reply.json.total !== ids.length) return `GET ${url} finds ${ids.length} and says ${reply.json.total}`;
-    const misorder = this.#misorder(made, ids);
+    const misorder = this.#misorder(made, ids) ?? this.#miscut(made, reply);
     return misorder !== undefined || pageSize === undefined ? misorder : this.#pagesDiffer(url, ids, pageSize);
+  }
+
+  /** A resource of which another part is shown than was asked for. */
+  #miscut({ type, selection }: MadeSearch, reply: Reply): string | undefined {
+    for (const { resource } of reply.json.entry ?? []) {
+      const stored = this.#slow.resources.get(`${type}/${resource.id}`);
+      if (stored === undefined) continue;
+      const expected = selection === undefined ? stored : subsetOf(stored, selection, definitions);
+      if (isDeepStrictEqual(resource, expected)) continue;
+      return `${JSON.stringify(selection)} of ${type} shows\n${JSON.stringify(resource)}\ninstead of\n${JSON.stringify(expected)}`;
+    }
+    return undefined;
   }
 
   /** Two neighbours that stand in the wrong order. */
@@ -157,9 +180,10 @@ class Run {
       }
       const order = compareValues(a, b);
       if (order !== 0) return descending ? order > 0 : order < 0;
-      // Texts alike but for case and accents, codes of several systems, and dates that begin together but do not end
-      // together may have an order of their own.
-      if (typeof a === 'string' || this.#slow.parameter(before.resourceType, code).type === 'date') return true;
+      // Texts alike but for case and accents, codes of several systems, numbers in several units, and dates that begin
+      // together but do not end together may have an order of their own.
+      const { type } = this.#slow.parameter(before.resourceType, code);
+      if (typeof a === 'string' || type === 'date' || type === 'quantity') return true;
     }
     return true;
   }
@@ -183,14 +207,32 @@ function accepted(reply: Reply): Reply {
   throw new Error(`the made-up resource was refused, ${reply.status}: ${reply.text.slice(0, 500)}`);
 }
 
-function urlOf({ type, criteria, sort }: MadeSearch): string {
+function urlOf({ type, criteria, sort, selection }: MadeSearch): string {
   const parts = criteria.map(queryOf);
   if (sort.length > 0) parts.push(`_sort=${sort.map(({ code, descending }) => `${descending ? '-' : ''}${code}`)}`);
+  if (selection?.kind === 'elements') parts.push(`_elements=${selection.elements}`);
+  else if (selection !== undefined) parts.push(`_summary=${selection.kind}`);
   return parts.length === 0 ? type : `${type}?${parts.join('&')}`;
 }
 
+/** What a criterion consists of, for the count of what was tried. */
+function kindsIn(criterion: SlowCriterion): string[] {
+  switch (criterion.kind) {
+    case 'chain':
+    case 'has':
+      return [criterion.kind, ...kindsIn(criterion.next)];
+    case 'parameter':
+      return [
+        criterion.modifier === undefined || /^[A-Z]/.test(criterion.modifier) ? 'plain' : `:${criterion.modifier}`,
+      ];
+    default:
+      return [criterion.kind];
+  }
+}
+
 function* smallerSearches(made: MadeSearch): Generator<MadeSearch> {
-  const { criteria, sort } = made;
+  const { criteria, sort, selection, ...rest } = made;
+  if (selection !== undefined) yield { ...rest, criteria, sort };
   for (const at of sort.keys()) yield { ...made, sort: sort.toSpliced(at, 1) };
   for (const [at, criterion] of criteria.entries()) {
     yield { ...made, criteria: criteria.toSpliced(at, 1) };
@@ -199,10 +241,52 @@ function* smallerSearches(made: MadeSearch): Generator<MadeSearch> {
 }
 
 function* smallerCriteria(criterion: SlowCriterion): Generator<SlowCriterion> {
-  if (criterion.kind !== 'parameter') {
-    for (const next of smallerCriteria(criterion.next)) yield { ...criterion, next };
-  } else if (criterion.values.length > 1) {
-    for (const at of criterion.values.keys()) yield { ...criterion, values: criterion.values.toSpliced(at, 1) };
+  switch (criterion.kind) {
+    case 'chain':
+    case 'has':
+      for (const next of smallerCriteria(criterion.next)) yield { ...criterion, next };
+      return;
+    case 'parameter':
+      if (criterion.values.length < 2) return;
+      for (const at of criterion.values.keys()) yield { ...criterion, values: criterion.values.toSpliced(at, 1) };
+      return;
+    case 'composite':
+      if (criterion.values.length < 2) return;
+      for (const at of criterion.values.keys()) yield { ...criterion, values: criterion.values.toSpliced(at, 1) };
+      return;
+    case 'filter':
+      for (const filter of smallerFilters(criterion.filter)) yield { ...criterion, filter };
+      return;
+    case 'words': {
+      const { asked } = criterion;
+      if (asked.kind !== 'and' && asked.kind !== 'or') return;
+      for (const one of asked.of) if (one.kind !== 'not') yield { ...criterion, asked: one };
+      return;
+    }
+    case 'list':
+      if (criterion.ids.length > 1) for (const id of criterion.ids) yield { ...criterion, ids: [id] };
+  }
+}
+
+function* smallerFilters(filter: SlowFilter): Generator<SlowFilter> {
+  switch (filter.kind) {
+    case 'and':
+    case 'or':
+      yield filter.left;
+      yield filter.right;
+      for (const left of smallerFilters(filter.left)) yield { ...filter, left };
+      for (const right of smallerFilters(filter.right)) yield { ...filter, right };
+      return;
+    case 'not':
+      yield filter.of;
+      for (const of of smallerFilters(filter.of)) yield { ...filter, of };
+      return;
+    case 'step': {
+      const { where, ...without } = filter;
+      if (where === undefined) return;
+      yield without;
+      for (const smaller of smallerFilters(where)) yield { ...filter, where: smaller };
+    }
   }
 }
 
@@ -221,6 +305,7 @@ await onBothStores(t, async (t, adapter) => {
     t.setTimeout(2 * timeMs + 60_000);
     const end = performance.now() + timeMs;
     let failures = 0;
+    await run.begin();
     do {
       for (let left = CHANGES; left > 0; left--) await run.change();
       for (let left = SEARCHES; left > 0 && failures < FAILURES_MAX; left--) {
@@ -231,6 +316,12 @@ await onBothStores(t, async (t, adapter) => {
       }
     } while (performance.now() < end && failures < FAILURES_MAX);
     t.comment(`${run.searches} searches, ${run.hits} resources found, in ${run.found} searches something`);
+    t.comment(
+      [...run.kinds]
+        .sort()
+        .map(([kind, count]) => `${kind} ${count}`)
+        .join(', '),
+    );
     t.strictSame(await Array.fromAsync(store.verify({})), [], 'rows and index agree');
     t.ok(run.found > run.searches / 10, 'enough of the searches find something');
   });

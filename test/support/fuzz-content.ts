@@ -3,8 +3,19 @@ import { loadDefinitions } from '../../src/model/definitions.ts';
 import { xmlOfJson } from '../../src/model/xml.ts';
 import { type FuzzRequest, json, type Target } from './fuzz-request.ts';
 import { anyType, randomQuery, randomSearch } from './fuzz-search.ts';
-import { chance, dateText, hostileText, inAddress, many, names, referenceText, weighted } from './fuzz-values.ts';
-import { below, pick, type Random } from './random-search.ts';
+import {
+  chance,
+  dateText,
+  hostileText,
+  inAddress,
+  many,
+  names,
+  oops,
+  referenceText,
+  type Wild,
+  weighted,
+} from './fuzz-values.ts';
+import { below, pick } from './random-search.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: resources are there to be damaged
 export type Json = any;
@@ -12,22 +23,31 @@ export type Json = any;
 const definitions = loadDefinitions();
 
 /** Ids of what is written: few, so that they meet, and so that the store does not grow. */
-const fuzzId = (random: Random): string => `f-${below(random, 60)}`;
+const fuzzId = (random: Wild): string => `f-${below(random, 60)}`;
+
+/** Somewhat more than a resource may have. */
+const TEXT_CHARS_MAX = 4_500_000;
 
 // ---- resources ----
 
 /** JSON text of a resource after up to five kinds of damage; `resource` is what it was. */
-export function damagedText(random: Random, { samples }: Target): { text: string; resource: Json } {
+export function damagedText(random: Wild, { samples }: Target): { text: string; resource: Json } {
   const resource = structuredClone(pick(random, samples));
   if (chance(random, 0.7)) resource.id = fuzzId(random);
   const raws: string[] = [];
-  for (let left = below(random, 5); left > 0; left--) damageSomewhere(random, resource, samples, raws);
-  const text = JSON.stringify(resource).replace(/"@@raw-(\d+)@@"/g, (_, at) => raws[at] ?? 'null');
-  return { text: chance(random, 0.08) ? brokenText(random, text) : text, resource };
+  for (let left = chance(random, 0.3) ? 0 : below(random, 5); left > 0; left--)
+    damageSomewhere(random, resource, samples, raws);
+  let room = TEXT_CHARS_MAX;
+  const text = JSON.stringify(resource).replace(/"@@raw-(\d+)@@"/g, (_, at) => {
+    const raw = raws[at] ?? 'null';
+    room -= raw.length;
+    return room < 0 ? 'null' : raw;
+  });
+  return { text: oops(random, 0.15) ? brokenText(random, text) : text, resource };
 }
 
 /** Walks down at random and does something to one member. */
-function damageSomewhere(random: Random, resource: Json, samples: readonly Json[], raws: string[]): void {
+function damageSomewhere(random: Wild, resource: Json, samples: readonly Json[], raws: string[]): void {
   let place: Json = resource;
   for (;;) {
     const members = Object.keys(place);
@@ -45,7 +65,7 @@ function damageSomewhere(random: Random, resource: Json, samples: readonly Json[
 }
 
 function damaged(
-  random: Random,
+  random: Wild,
   { place, name, value }: { place: Json; name: string; value: Json },
   samples: readonly Json[],
   raws: string[],
@@ -61,7 +81,14 @@ function damaged(
     [1, () => raw(`{"${pick(random, names).replace(/[\\"\0]/g, '')}":${JSON.stringify(value)},"a":1,"a":2}`)],
     [1, () => [value]],
     [1, () => ({ value })],
-    [0.5, () => Array.from({ length: below(random, 3_000) }, () => value)],
+    [
+      0.5,
+      () =>
+        Array.from(
+          { length: below(random, Math.min(3_000, 1_000_000 / JSON.stringify(value ?? null).length)) },
+          () => value,
+        ),
+    ],
     [0.3, () => raw(JSON.stringify('x'.repeat(below(random, 400_000))))],
     [2, () => partOf(random, pick(random, samples))],
     [1, () => ({ reference: referenceText(random, ['Patient/1', 'Foo/1', 'Observation/f-1']) })],
@@ -126,7 +153,7 @@ const RAW_VALUES = [
   '{"a":{"a":{"a":[[[[]]]]}}}',
 ];
 
-const deep = (random: Random): string => {
+const deep = (random: Wild): string => {
   const levels = pick(random, [10, 40, 62, 63, 64, 65, 200, 5_000, 60_000]);
   return chance(random, 0.5)
     ? '['.repeat(levels) + ']'.repeat(levels)
@@ -145,7 +172,7 @@ const NARRATIVES = [
   `<div xmlns="http://www.w3.org/1999/xhtml">${'<'.repeat(20_000)}</div>`,
 ];
 
-function partOf(random: Random, resource: Json): Json {
+function partOf(random: Wild, resource: Json): Json {
   let place = resource;
   for (let depth = below(random, 5); depth >= 0; depth--) {
     const members = typeof place === 'object' && place !== null ? Object.values(place) : [];
@@ -156,7 +183,7 @@ function partOf(random: Random, resource: Json): Json {
 }
 
 /** Letters lost, added or turned. */
-function brokenText(random: Random, text: string): string {
+function brokenText(random: Wild, text: string): string {
   const at = below(random, text.length);
   return (
     text.slice(0, at) +
@@ -166,10 +193,10 @@ function brokenText(random: Random, text: string): string {
 }
 
 /** Bytes: now and then not even UTF-8. */
-function bytesOf(random: Random, text: string): Buffer {
+function bytesOf(random: Wild, text: string): Buffer {
   const bytes = Buffer.from(text);
+  if (!oops(random, 0.1) || bytes.length === 0) return bytes;
   return weighted(random, [
-    [40, () => bytes],
     [1, () => Buffer.concat([Buffer.from('\ufeff'), bytes])],
     [
       1,
@@ -185,7 +212,7 @@ function bytesOf(random: Random, text: string): Buffer {
 
 // ---- XML ----
 
-function xmlText(random: Random, resource: Json): string {
+function xmlText(random: Wild, resource: Json): string {
   let text: string;
   try {
     text = Buffer.from(xmlOfJson(Buffer.from(JSON.stringify(resource)), definitions)).toString('utf8');
@@ -197,7 +224,7 @@ function xmlText(random: Random, resource: Json): string {
   return text;
 }
 
-function damagedXml(random: Random, text: string): string {
+function damagedXml(random: Wild, text: string): string {
   const at = below(random, text.length);
   const put = (inserted: string): string => text.slice(0, at) + inserted + text.slice(at);
   const between = (inserted: string): string => text.replace('>', `>${inserted}`);
@@ -271,7 +298,7 @@ const WRONG_TYPES = [
 ];
 
 /** A resource as a body, with its media type. */
-function body(random: Random, target: Target): { bytes: Buffer; headers: Record<string, string>; resource: Json } {
+function body(random: Wild, target: Target): { bytes: Buffer; headers: Record<string, string>; resource: Json } {
   const { text, resource } = damagedText(random, target);
   return weighted(random, [
     [16, () => ({ bytes: bytesOf(random, text), headers: { 'content-type': pick(random, JSON_TYPES) }, resource })],
@@ -296,10 +323,10 @@ function body(random: Random, target: Target): { bytes: Buffer; headers: Record<
 
 // ---- writes ----
 
-export function randomWrite(random: Random, target: Target): FuzzRequest {
+export function randomWrite(random: Wild, target: Target): FuzzRequest {
   const { bytes, headers, resource } = body(random, target);
-  const type = chance(random, 0.95) ? String(resource.resourceType) : anyType(random, target);
-  const id = chance(random, 0.95) ? String(resource.id ?? fuzzId(random)) : hostileText(random, 80);
+  const type = oops(random, 0.1) ? anyType(random, target) : String(resource.resourceType);
+  const id = oops(random, 0.1) ? hostileText(random, 80) : String(resource.id ?? fuzzId(random));
   const condition = (): string => randomQuery(random, type, target);
   return weighted(random, [
     [6, () => ({ method: 'PUT', path: `${segment(type)}/${segment(id)}`, headers, body: bytes })],
@@ -321,7 +348,7 @@ export function randomWrite(random: Random, target: Target): FuzzRequest {
 /** A segment of a path. */
 const segment = (text: string): string => encodeURIComponent(text.toWellFormed());
 
-export function randomDelete(random: Random, target: Target): FuzzRequest {
+export function randomDelete(random: Wild, target: Target): FuzzRequest {
   const type = anyType(random, target);
   return weighted(random, [
     [6, () => ({ method: 'DELETE', path: `${segment(type)}/${fuzzId(random)}`, headers: {} })],
@@ -346,7 +373,7 @@ export function randomDelete(random: Random, target: Target): FuzzRequest {
 }
 
 /** Added parameters, value sets with rules, lists and groups, under a few ids: what they say, searches then work with. */
-export function randomDefinition(random: Random, target: Target): FuzzRequest {
+export function randomDefinition(random: Wild, target: Target): FuzzRequest {
   const [path, resource] = weighted<[string, Json]>(random, [
     [1, () => [`SearchParameter/f-${below(random, 4)}`, searchParameter(random, target)]],
     [1, () => [`ValueSet/f-${below(random, 4)}`, valueSet(random)]],
@@ -407,7 +434,7 @@ const EXPRESSIONS = [
   'Encounter.period.start',
 ];
 
-const searchParameter = (random: Random, target: Target): Json => ({
+const searchParameter = (random: Wild, target: Target): Json => ({
   resourceType: 'SearchParameter',
   url: `urn:fuzz:${below(random, 4)}`,
   name: 'Fuzz',
@@ -422,7 +449,7 @@ const searchParameter = (random: Random, target: Target): Json => ({
   target: ['Patient'],
 });
 
-const valueSet = (random: Random): Json => ({
+const valueSet = (random: Wild): Json => ({
   resourceType: 'ValueSet',
   url: `urn:fuzz:vs:${below(random, 4)}`,
   status: 'active',
@@ -465,7 +492,7 @@ const valueSet = (random: Random): Json => ({
   },
 });
 
-const codeSystem = (random: Random): Json => ({
+const codeSystem = (random: Wild): Json => ({
   resourceType: 'CodeSystem',
   url: `urn:fuzz:cs:${below(random, 4)}`,
   status: 'active',
@@ -479,7 +506,7 @@ const codeSystem = (random: Random): Json => ({
 
 // ---- patches ----
 
-export function randomPatch(random: Random, target: Target): FuzzRequest {
+export function randomPatch(random: Wild, target: Target): FuzzRequest {
   const [sample] = many(random, 1, () => pick(random, target.samples));
   const path = weighted(random, [
     [6, () => `${sample.resourceType}/${sample.id}`],
@@ -527,14 +554,14 @@ export function randomPatch(random: Random, target: Target): FuzzRequest {
   ]);
 }
 
-const jsonPatch = (random: Random, sample: Json): string =>
+const jsonPatch = (random: Wild, sample: Json): string =>
   weighted(random, [
     [10, () => JSON.stringify(many(random, chance(random, 0.03) ? 1_200 : 4, () => jsonOperation(random, sample)))],
     [1, () => pick(random, ['[]', '{}', 'null', '[null]', '[[]]', '""', '[{}]', ''])],
     [1, () => brokenText(random, JSON.stringify([jsonOperation(random, sample)]))],
   ]);
 
-const jsonOperation = (random: Random, sample: Json): Json => ({
+const jsonOperation = (random: Wild, sample: Json): Json => ({
   op: pick(random, ['add', 'remove', 'replace', 'move', 'copy', 'test', 'add', 'x', '']),
   path: pointer(random, sample),
   from: pointer(random, sample),
@@ -543,7 +570,7 @@ const jsonOperation = (random: Random, sample: Json): Json => ({
     : pick(random, [null, 1, 'x', [], {}, { reference: 'Patient/1' }, hostileText(random)]),
 });
 
-function pointer(random: Random, sample: Json): string {
+function pointer(random: Wild, sample: Json): string {
   const steps: string[] = [];
   let place = sample;
   for (let depth = 1 + below(random, 4); depth > 0 && typeof place === 'object' && place !== null; depth--) {
@@ -614,7 +641,7 @@ const PATHS = [
   "'a'.matches('(a+)+$')",
 ];
 
-export const anyPath = (random: Random): string =>
+export const anyPath = (random: Wild): string =>
   weighted(random, [
     [8, () => pick(random, PATHS)],
     [
@@ -627,7 +654,7 @@ export const anyPath = (random: Random): string =>
     [0.5, () => Array.from({ length: below(random, 300) }, () => 'Patient.name').join(' | ')],
   ]);
 
-const pathPatch = (random: Random, sample: Json): Json => ({
+const pathPatch = (random: Wild, sample: Json): Json => ({
   resourceType: chance(random, 0.97) ? 'Parameters' : sample.resourceType,
   parameter: many(random, 4, () => ({
     name: chance(random, 0.95) ? 'operation' : hostileText(random, 20),
@@ -655,7 +682,7 @@ const pathPatch = (random: Random, sample: Json): Json => ({
   })),
 });
 
-const ownPath = (random: Random, sample: Json): string =>
+const ownPath = (random: Wild, sample: Json): string =>
   pointer(random, sample)
     .split('/')
     .map((step) => (/^\d+$/.test(step) ? `[${step}]` : `.${step}`))
@@ -664,7 +691,7 @@ const ownPath = (random: Random, sample: Json): string =>
 
 // ---- Bundles ----
 
-export function randomBundle(random: Random, target: Target): FuzzRequest {
+export function randomBundle(random: Wild, target: Target): FuzzRequest {
   const entries = weighted(random, [
     [20, () => many(random, 6, () => entryText(random, target))],
     [
@@ -688,7 +715,7 @@ export function randomBundle(random: Random, target: Target): FuzzRequest {
   };
 }
 
-function entryText(random: Random, target: Target): string {
+function entryText(random: Wild, target: Target): string {
   const { text, resource } = damagedText(random, target);
   const type = String(resource.resourceType);
   const method = pick(random, ['POST', 'PUT', 'PUT', 'GET', 'DELETE', 'PATCH', 'HEAD', 'OPTIONS', 'x']);
@@ -749,5 +776,5 @@ function entryText(random: Random, target: Target): string {
 }
 
 /** Anything under a name in an address. */
-export const parameterText = (random: Random, name: string, value: string): string =>
+export const parameterText = (random: Wild, name: string, value: string): string =>
   `${name}=${inAddress(random, value)}`;

@@ -9,15 +9,17 @@ import {
   inAddress,
   many,
   names,
+  oops,
   referenceText,
   tokenText,
+  type Wild,
   weighted,
 } from './fuzz-values.ts';
-import { below, pick, type Random } from './random-search.ts';
+import { below, pick } from './random-search.ts';
 
 // ---- operations ----
 
-export function randomOperation(random: Random, target: Target): FuzzRequest {
+export function randomOperation(random: Wild, target: Target): FuzzRequest {
   const type = anyType(random, target);
   const one = pick(random, target.known);
   const calls: readonly (readonly [number, () => FuzzRequest])[] = [
@@ -87,12 +89,12 @@ export function randomOperation(random: Random, target: Target): FuzzRequest {
 
 const jsonHeaders = { 'content-type': 'application/fhir+json' };
 const plain = (method: string, path: string): FuzzRequest => ({ method, path, headers: {} });
-const hostileEscaped = (random: Random): string => encodeURIComponent(hostileText(random, 200).toWellFormed());
+const hostileEscaped = (random: Wild): string => encodeURIComponent(hostileText(random, 200).toWellFormed());
 
 /** By GET with a query, or by POST with Parameters. */
-function called(random: Random, path: string, parameters: readonly string[], target: Target): FuzzRequest {
+function called(random: Wild, path: string, parameters: readonly string[], target: Target): FuzzRequest {
   const given = many(random, 5, (): [string, string] => {
-    const name = chance(random, 0.95) ? pick(random, parameters) : pick(random, names);
+    const name = oops(random, 0.1) ? pick(random, names) : pick(random, parameters);
     return [name, operationValue(random, name, target)];
   });
   if (chance(random, 0.7)) {
@@ -124,8 +126,8 @@ function called(random: Random, path: string, parameters: readonly string[], tar
   };
 }
 
-function operationValue(random: Random, name: string, target: Target): string {
-  if (chance(random, 0.2)) return hostileText(random, 1_000);
+function operationValue(random: Wild, name: string, target: Target): string {
+  if (oops(random, 0.3)) return hostileText(random, 1_000);
   if (['start', 'end', '_since', 'date', 'period'].includes(name)) return dateText(random);
   if (['subject', 'patient'].includes(name)) return referenceText(random, target.known);
   if (name === '_type') return many(random, 5, () => anyType(random, target)).join(',');
@@ -147,7 +149,7 @@ function operationValue(random: Random, name: string, target: Target): string {
   return pick(random, ['0', '1', '5', '-1', '999999999', 'true', 'x', '1.5']);
 }
 
-const metaParameters = (random: Random): Json => ({
+const metaParameters = (random: Wild): Json => ({
   resourceType: 'Parameters',
   parameter: many(random, 2, () => ({
     name: pick(random, ['meta', 'meta', 'x']),
@@ -164,7 +166,7 @@ const metaParameters = (random: Random): Json => ({
 
 // ---- $graphql ----
 
-function graphql(random: Random, target: Target): FuzzRequest {
+function graphql(random: Wild, target: Target): FuzzRequest {
   const one = pick(random, target.known);
   const [type = 'Patient'] = one.split('/');
   const isInstance = chance(random, 0.5);
@@ -226,7 +228,7 @@ const FIELDS = [
   'component @slice(path:"code"){code{text}}',
 ];
 
-function selection(random: Random, type: string, target: Target, depth: number): string {
+function selection(random: Wild, type: string, target: Target, depth: number): string {
   const fields = many(random, 6, () =>
     chance(random, 0.2) && depth < 6
       ? `subject{resource{...on ${anyType(random, target) || 'Patient'} ${selection(random, type, target, depth + 1)}}}`
@@ -235,7 +237,7 @@ function selection(random: Random, type: string, target: Target, depth: number):
   return `{${fields.join(' ')}}`;
 }
 
-function lists(random: Random, target: Target): string {
+function lists(random: Wild, target: Target): string {
   const type = pick(random, target.types);
   return many(random, 4, () =>
     weighted(random, [
@@ -258,7 +260,7 @@ function lists(random: Random, target: Target): string {
 
 // ---- ViewDefinition/$run ----
 
-function viewRun(random: Random, target: Target): FuzzRequest {
+function viewRun(random: Wild, target: Target): FuzzRequest {
   const parameter = [
     { name: 'viewResource', resource: view(random, target) },
     ...(chance(random, 0.3) ? [{ name: '_limit', valueInteger: below(random, 100) }] : []),
@@ -289,7 +291,7 @@ const VIEW_PATHS = [
   'name.given.count()',
 ];
 
-const view = (random: Random, target: Target): Json => ({
+const view = (random: Wild, target: Target): Json => ({
   resourceType: 'ViewDefinition',
   status: 'active',
   resource: chance(random, 0.95) ? pick(random, target.types) : hostileText(random, 30),
@@ -300,9 +302,9 @@ const view = (random: Random, target: Target): Json => ({
   select: many(random, 3, () => viewSelect(random, 0)),
 });
 
-const viewPath = (random: Random): string => (chance(random, 0.7) ? pick(random, VIEW_PATHS) : anyPath(random));
+const viewPath = (random: Wild): string => (chance(random, 0.7) ? pick(random, VIEW_PATHS) : anyPath(random));
 
-function viewSelect(random: Random, depth: number): Json {
+function viewSelect(random: Wild, depth: number): Json {
   const column = (): Json => ({
     name: chance(random, 0.95) ? `c${below(random, 1_000)}` : hostileText(random, 30),
     path: viewPath(random),
@@ -321,7 +323,7 @@ function viewSelect(random: Random, depth: number): Json {
 
 // ---- reads ----
 
-export function randomRead(random: Random, target: Target): FuzzRequest {
+export function randomRead(random: Wild, target: Target): FuzzRequest {
   const one = pick(random, target.known);
   const type = anyType(random, target);
   const hostile = (): string => inAddress(random, hostileText(random, 300));
@@ -362,13 +364,13 @@ export function randomRead(random: Random, target: Target): FuzzRequest {
 
 // ---- headers ----
 
-const entityTag = (random: Random): string =>
+const entityTag = (random: Wild): string =>
   pick(random, ['W/"1"', 'W/"2"', '"1"', '*', 'W/"x"', '1', '', 'W/"1", W/"2"', '"', 'W/"99999999999999999999"']);
-const httpDate = (random: Random): string =>
+const httpDate = (random: Wild): string =>
   pick(random, ['Sun, 06 Nov 1994 08:49:37 GMT', 'Fri, 31 Dec 9999 23:59:59 GMT', 'x', '2026-01-01', '']);
 
 /** Headers as anybody might send them, one in three requests has some. Bytes beyond Latin-1 cannot go into a header. */
-export function randomHeaders(random: Random): Record<string, string> {
+export function randomHeaders(random: Wild): Record<string, string> {
   const headers: Record<string, string> = {};
   while (chance(random, 0.3)) {
     const [name, value] = weighted<[string, string]>(random, [
@@ -415,7 +417,7 @@ export function randomHeaders(random: Random): Record<string, string> {
       [0.5, () => ['x-request-id', pick(random, ['a', 'x'.repeat(100), 'a b', '"'])]],
       [0.5, () => ['x-provenance', pick(random, ['{}', '{"resourceType":"Provenance"}', 'x'])]],
       [0.5, () => ['content-encoding', pick(random, ['gzip', 'br', 'identity', 'x', 'gzip, gzip'])]],
-      [0.3, () => ['host', pick(random, ['example.org', '127.0.0.1', 'localhost', ''])]],
+      [0.3, () => ['host', pick(random, ['example.org', '127.0.0.1', 'localhost', 'x y'])]],
       [
         0.5,
         () => [
@@ -439,7 +441,7 @@ export function randomHeaders(random: Random): Record<string, string> {
   return headers;
 }
 
-const preference = (random: Random): string =>
+const preference = (random: Wild): string =>
   pick(random, [
     'return=minimal',
     'return=representation',
@@ -457,7 +459,7 @@ const preference = (random: Random): string =>
     'return=minimal; return=representation',
   ]);
 
-const mediaRange = (random: Random): string =>
+const mediaRange = (random: Wild): string =>
   pick(random, [
     'application/fhir+json',
     'application/fhir+xml',

@@ -2,13 +2,26 @@
 import { rawValues, values } from './hostile.ts';
 import { below, pick, type Random } from './random-search.ts';
 
-export const chance = (random: Random, share: number): boolean => random() < share;
+/** The base as clients know it, wherever the process listens: references to it are references to here. */
+export const fuzzBaseUrl = 'http://fuzz.example/fhir';
 
-export const many = <T>(random: Random, most: number, make: () => T): T[] =>
+/** `wild`: from 0, nothing wrong that a grammar can avoid, to 1. */
+export type Wild = Random & { readonly wild: number };
+
+/** Whether to do something wrong here. */
+export const oops = (random: Wild, share: number): boolean => random() < share * random.wild;
+
+/** What is right, or now and then what is not. */
+export const mostly = <T>(random: Wild, share: number, right: () => T, wrong: () => T): T =>
+  oops(random, share) ? wrong() : right();
+
+export const chance = (random: Wild, share: number): boolean => random() < share;
+
+export const many = <T>(random: Wild, most: number, make: () => T): T[] =>
   Array.from({ length: 1 + below(random, most) }, make);
 
 /** One of several makers, each with its weight. */
-export function weighted<T>(random: Random, choices: readonly (readonly [weight: number, make: () => T])[]): T {
+export function weighted<T>(random: Wild, choices: readonly (readonly [weight: number, make: () => T])[]): T {
   let rest = random() * choices.reduce((sum, [weight]) => sum + weight, 0);
   for (const [weight, make] of choices) {
     rest -= weight;
@@ -47,7 +60,7 @@ export const names = [
 ];
 
 /** A text as hostile as any, at most `most` characters long. */
-export function hostileText(random: Random, most = 2_000): string {
+export function hostileText(random: Wild, most = 2_000): string {
   return weighted(random, [
     [6, () => pick(random, values)],
     [1, () => pick(random, names)],
@@ -58,75 +71,79 @@ export function hostileText(random: Random, most = 2_000): string {
   ]).slice(0, most);
 }
 
-/** A value as it goes into an address: mostly well escaped, now and then not. */
-export function inAddress(random: Random, text: string): string {
+/** A value as it goes into an address: well escaped, or not. */
+export function inAddress(random: Wild, text: string): string {
   const well = text.toWellFormed();
-  return weighted(random, [
-    [20, () => encodeURIComponent(well)],
-    [3, () => encodeURIComponent(well).replace(/%(?:3A|2F|2C|7C|24|20)/g, (code) => decodeURIComponent(code))],
-    [1, () => encodeURIComponent(well).replaceAll('%20', '+')],
-    [1, () => encodeURIComponent(encodeURIComponent(well))],
-    [1, () => encodeURIComponent(well).toLowerCase()],
-    [1, () => [...Buffer.from(well)].map((byte) => `%${byte.toString(16).padStart(2, '0')}`).join('')],
-    [1, () => encodeURIComponent(well).slice(0, below(random, 30))],
-    [1, () => pick(random, rawValues) + encodeURIComponent(well)],
-    [1, () => `${encodeURIComponent(well)}%`],
-    [1, () => pick(random, rawValues)],
-  ]);
+  const escaped = encodeURIComponent(well);
+  return mostly(
+    random,
+    0.3,
+    () =>
+      weighted(random, [
+        [6, () => escaped],
+        [2, () => escaped.replace(/%(?:3A|2F|2C|7C|24)/g, (code) => decodeURIComponent(code))],
+        [1, () => escaped.replaceAll('%20', '+')],
+        [1, () => [...Buffer.from(well)].map((byte) => `%${byte.toString(16).padStart(2, '0')}`).join('')],
+      ]),
+    () =>
+      pick(random, [
+        encodeURIComponent(escaped),
+        escaped.toLowerCase(),
+        escaped.slice(0, below(random, 30)),
+        pick(random, rawValues) + escaped,
+        `${escaped}%`,
+        pick(random, rawValues),
+      ]),
+  );
 }
 
-/** Prefixes, dates and numbers, right and wrong ones. */
-export const prefixes = ['', '', '', 'eq', 'ne', 'gt', 'lt', 'ge', 'le', 'sa', 'eb', 'ap', 'xx', 'GE', 'gege'];
-
-export function dateText(random: Random): string {
-  const year = String(
-    weighted(random, [
-      [8, () => 2019 + below(random, 9)],
-      [1, () => below(random, 9_999)],
-      [1, () => 99_999],
-    ]),
+const PREFIXES = ['', '', '', 'eq', 'ne', 'gt', 'lt', 'ge', 'le', 'sa', 'eb', 'ap'];
+const prefix = (random: Wild): string =>
+  mostly(
+    random,
+    0.2,
+    () => pick(random, PREFIXES),
+    () => pick(random, ['xx', 'GE', 'gege', ' ge']),
   );
-  const part = (most: number): string => String(below(random, most + 3)).padStart(2, '0');
+
+export const prefixedDate = (random: Wild): string => prefix(random) + dateText(random);
+export const prefixedNumber = (random: Wild): string => prefix(random) + numberText(random);
+
+export function dateText(random: Wild): string {
+  const year = String(
+    mostly(
+      random,
+      0.2,
+      () => 2019 + below(random, 9),
+      () => pick(random, [below(random, 9_999), 99_999, -1]),
+    ),
+  );
+  const part = (from: number, most: number): string =>
+    String(from + below(random, most + (oops(random, 0.2) ? 3 : 1) - from)).padStart(2, '0');
+  const time = (): string => `${year}-${part(1, 12)}-${part(1, 28)}T${part(0, 23)}:${part(0, 59)}:${part(0, 59)}`;
   return weighted(random, [
     [2, () => year],
-    [2, () => `${year}-${part(12)}`],
-    [4, () => `${year}-${part(12)}-${part(31)}`],
-    [
-      4,
-      () =>
-        `${year}-${part(12)}-${part(28)}T${part(23)}:${part(59)}:${part(59)}${pick(random, ['', 'Z', '+05:30', '-14:00', '.123Z', `.${'9'.repeat(40)}Z`, '+99:99'])}`,
-    ],
-    [1, () => `${year}-${part(12)}-${part(28)}T${part(23)}:${part(59)}`],
-    [1, () => `-${year}`],
-  ]);
-}
-
-export function numberText(random: Random): string {
-  return weighted(random, [
-    [6, () => (random() * 10 ** below(random, 8)).toFixed(below(random, 6))],
-    [2, () => String(below(random, 300))],
-    [1, () => `-${below(random, 300)}.${'0'.repeat(below(random, 60))}1`],
+    [2, () => `${year}-${part(1, 12)}`],
+    [4, () => `${year}-${part(1, 12)}-${part(1, 28)}`],
+    [4, () => time() + pick(random, ['Z', 'Z', '+05:30', '-14:00', '.123Z', ''])],
     [
       1,
       () =>
-        pick(random, [
-          '1e308',
-          '1e-308',
-          '1e309',
-          '-0',
-          '0',
-          '5e-324',
-          '1E+2',
-          '.5',
-          '5.',
-          '1e99999',
-          'NaN',
-          '0x10',
-          '١',
-        ]),
+        oops(random, 1) ? time() + pick(random, [`.${'9'.repeat(40)}Z`, '+99:99', ' ', 'z']) : `${time().slice(0, -3)}`,
     ],
-    [1, () => '9'.repeat(1 + below(random, 400))],
   ]);
+}
+
+export function numberText(random: Wild): string {
+  const right = (): string =>
+    weighted(random, [
+      [6, () => (random() * 10 ** below(random, 8)).toFixed(below(random, 6))],
+      [2, () => String(below(random, 300))],
+      [1, () => `-${below(random, 300)}.${'0'.repeat(below(random, 60))}1`],
+      [1, () => pick(random, ['1e308', '1e-308', '0', '5e-324', '1e5'])],
+    ]);
+  const wrong = ['1e309', '-0', '1E+2', '.5', '5.', '1e99999', 'NaN', '0x10', '١', '9'.repeat(1 + below(random, 400))];
+  return mostly(random, 0.3, right, () => pick(random, wrong));
 }
 
 const units = [
@@ -143,10 +160,16 @@ const units = [
   '|x|y',
 ];
 
-export const quantityText = (random: Random): string =>
-  pick(random, prefixes) + numberText(random) + pick(random, units);
+export const quantityText = (random: Wild): string =>
+  prefixedNumber(random) +
+  mostly(
+    random,
+    0.3,
+    () => pick(random, units.slice(0, 6)),
+    () => pick(random, units),
+  );
 
-export const tokenText = (random: Random): string =>
+export const tokenText = (random: Wild): string =>
   pick(random, [
     'final',
     'active',
@@ -169,7 +192,7 @@ export const tokenText = (random: Random): string =>
     'A\\|b',
   ]);
 
-export const wordText = (random: Random): string =>
+export const wordText = (random: Wild): string =>
   pick(random, [
     'a',
     'an',
@@ -192,12 +215,12 @@ export const wordText = (random: Random): string =>
   ]);
 
 /** `Type/id`, bare id, absolute, canonical or nonsense. */
-export function referenceText(random: Random, known: readonly string[]): string {
+export function referenceText(random: Wild, known: readonly string[]): string {
   const one = pick(random, known);
   return weighted(random, [
     [6, () => one],
     [2, () => one.split('/')[1] ?? one],
-    [1, () => `http://127.0.0.1:8080/fhir/${one}`],
+    [1, () => `${fuzzBaseUrl}/${one}`],
     [1, () => `${one}/_history/${below(random, 4)}`],
     [1, () => `http://example.org/fhir/${one}`],
     [1, () => `${one}|${below(random, 4)}`],

@@ -1,31 +1,38 @@
 // What a FHIR search must find, decided slowly on the content of resources: every resource is looked at and its values
-// are compared as the specification says, with no index keys. It shares only the accessors of search expressions with
-// the server. https://hl7.org/fhir/R4/search.html
-import { Temporal } from 'temporal-polyfill';
-import { limits } from '../../src/base/limits.ts';
+// are compared as the specification says, with no index keys. It shares only the definitions and the accessors of search
+// expressions with the server. https://hl7.org/fhir/R4/search.html
 import type { Definitions, SearchParameter } from '../../src/model/definitions.ts';
 import { compileExpression, type TypedValue } from '../../src/model/search-accessors.ts';
-
-export interface StoredResource {
-  resourceType: string;
-  id: string;
-  meta: { lastUpdated: string };
-  [member: string]: unknown;
-}
-
-export type Prefix = '' | 'eq' | 'ne' | 'gt' | 'lt' | 'ge' | 'le' | 'sa' | 'eb' | 'ap';
-
-/** A search value by its meaning; `text` is not escaped. */
-export type SearchValue =
-  | { kind: 'text'; text: string }
-  /** `system` absent: any; '': none. `code` absent: any code of the system. */
-  | { kind: 'token'; system?: string; code?: string }
-  | { kind: 'ordered'; prefix: Prefix; text: string; system?: string; code?: string };
-
-export type SlowCriterion =
-  | { kind: 'parameter'; code: string; modifier?: string; values: readonly SearchValue[] }
-  | { kind: 'chain'; code: string; target?: string; next: SlowCriterion }
-  | { kind: 'has'; type: string; code: string; next: SlowCriterion };
+import type {
+  FilterComparison,
+  FilterStep,
+  OrderedValue,
+  SearchValue,
+  SlowCriterion,
+  SlowFilter,
+  StoredResource,
+} from './slow-criteria.ts';
+import { isNear, type Position } from './slow-near.ts';
+import { codeName, SlowTerminology } from './slow-terminology.ts';
+import {
+  type CodingValue,
+  codingsOf,
+  dateSpan,
+  folded,
+  isOfType,
+  quantitiesOf,
+  quantityFits,
+  readableTexts,
+  type Span,
+  spanFits,
+  spanOf,
+  startsLike,
+  stringFits,
+  textsOf,
+  tokenFits,
+  uriFits,
+} from './slow-values.ts';
+import { type Words, wordsFit, wordsIn } from './slow-words.ts';
 
 export interface SlowContext {
   definitions: Definitions;
@@ -33,20 +40,26 @@ export interface SlowContext {
   timeZone: string;
 }
 
-export interface Span {
-  from: number;
-  to: number;
-}
-
 /** What a resource sorts by in one parameter; null: no value; undefined: not decided here. */
 export type SlowSortValue = string | number | null | undefined;
+
+type ParameterCriterion = Extract<SlowCriterion, { kind: 'parameter' }>;
+
+/** A component of a composite parameter. */
+export interface SlowComponent {
+  parameter: SearchParameter;
+  expression: string;
+}
 
 export class SlowSearch {
   readonly #context: SlowContext;
   /** Live resources by "Type/id". */
   readonly resources = new Map<string, StoredResource>();
-  readonly #accessors = new Map<string, (resource: object) => TypedValue[]>();
+  readonly terminology = new SlowTerminology(this.resources);
+  readonly #accessors = new Map<string, (focus: object, resource?: object) => TypedValue[]>();
   readonly #values = new WeakMap<object, Map<string, TypedValue[]>>();
+  readonly #words = new WeakMap<object, Words>();
+  readonly #spans = new Map<string, Span>();
 
   constructor(context: SlowContext) {
     this.#context = context;
@@ -78,21 +91,35 @@ export class SlowSearch {
     }
     let values = known.get(code);
     if (values === undefined) {
-      values = this.#accessor(resource.resourceType, code)(resource);
+      const { expression } = this.parameter(resource.resourceType, code);
+      values = this.#selected(resource.resourceType, expression, resource, resource);
       known.set(code, values);
     }
     return values;
   }
 
-  #accessor(type: string, code: string): (resource: object) => TypedValue[] {
-    const name = `${type}.${code}`;
+  /** Nothing where the expression selects nothing in the type of the focus. */
+  #selected(type: string, expression: string, focus: object, resource: object): TypedValue[] {
+    const name = `${type} ${expression}`;
     let accessor = this.#accessors.get(name);
     if (accessor === undefined) {
-      const { definitions } = this.#context;
-      accessor = compileExpression(definitions, type, this.parameter(type, code).expression);
+      try {
+        accessor = compileExpression(this.#context.definitions, type, expression);
+      } catch {
+        accessor = () => [];
+      }
       this.#accessors.set(name, accessor);
     }
-    return accessor;
+    return accessor(focus, resource);
+  }
+
+  words(resource: StoredResource): Words {
+    let words = this.#words.get(resource);
+    if (words === undefined) {
+      words = wordsIn(resource);
+      this.#words.set(resource, words);
+    }
+    return words;
   }
 
   parameter(type: string, code: string): SearchParameter {
@@ -107,16 +134,21 @@ export class SlowSearch {
     return [...new Set(local)].filter((target) => target !== undefined && this.resources.has(target)) as string[];
   }
 
+  /** The same, of one type, or of those that the parameter may refer to. */
+  #followed(resource: StoredResource, code: string, wanted: string | undefined): StoredResource[] {
+    const { targets } = this.parameter(resource.resourceType, code);
+    return this.targets(resource, code)
+      .flatMap((target) => this.resources.get(target) ?? [])
+      .filter(({ resourceType }) => (wanted ?? resourceType) === resourceType)
+      .filter(({ resourceType }) => targets.length === 0 || targets.includes(resourceType));
+  }
+
   #holds(resource: StoredResource, criterion: SlowCriterion, now: number): boolean {
     switch (criterion.kind) {
       case 'chain':
-        return this.targets(resource, criterion.code).some((target) => {
-          const found = this.resources.get(target);
-          if (found === undefined || (criterion.target ?? found.resourceType) !== found.resourceType) return false;
-          const { targets } = this.parameter(resource.resourceType, criterion.code);
-          if (targets.length > 0 && !targets.includes(found.resourceType)) return false;
-          return this.#exists(found.resourceType, criterion.next) && this.#holds(found, criterion.next, now);
-        });
+        return this.#followed(resource, criterion.code, criterion.target).some(
+          (found) => this.#exists(found.resourceType, criterion.next) && this.#holds(found, criterion.next, now),
+        );
       case 'has': {
         const own = `${resource.resourceType}/${resource.id}`;
         return this.ofType(criterion.type).some(
@@ -125,19 +157,30 @@ export class SlowSearch {
       }
       case 'parameter':
         return this.#matches(resource, criterion, now);
+      case 'composite':
+        return criterion.values.some((tuple) => this.#combines(resource, criterion.code, tuple, now));
+      case 'words': {
+        const { narrative, content } = this.words(resource);
+        return wordsFit(criterion.code === '_text' ? narrative : content, criterion.asked);
+      }
+      case 'list':
+        return criterion.ids.some((id) => this.listed(id).has(`${resource.resourceType}/${resource.id}`));
+      case 'filter':
+        return this.#passes(resource, criterion.filter, now);
     }
   }
 
   /** Whether a type has the parameter that a step of a chain asks for. */
   #exists(type: string, criterion: SlowCriterion): boolean {
-    return criterion.kind === 'has' || this.#context.definitions.searchParameters(type).has(criterion.code);
+    return (
+      !('code' in criterion) ||
+      criterion.kind === 'has' ||
+      this.#context.definitions.searchParameters(type).has(criterion.code)
+    );
   }
 
-  #matches(
-    resource: StoredResource,
-    { code, modifier, values }: Extract<SlowCriterion, { kind: 'parameter' }>,
-    now: number,
-  ): boolean {
+  #matches(resource: StoredResource, criterion: ParameterCriterion, now: number): boolean {
+    const { code, modifier, values } = criterion;
     if (code === '_id') {
       const found = values.some((value) => value.kind === 'text' && value.text === resource.id);
       return modifier === 'not' ? !found : found;
@@ -148,7 +191,7 @@ export class SlowSearch {
     }
     const parameter = this.parameter(resource.resourceType, code);
     const found = values.some((value) => stored.some((one) => this.#fits(one, value, parameter, modifier, now)));
-    return modifier === 'not' ? !found : found;
+    return modifier === 'not' || modifier === 'not-in' ? !found : found;
   }
 
   #fits(
@@ -162,20 +205,219 @@ export class SlowSearch {
       case 'string':
         return asked.kind === 'text' && textsOf(stored).some((text) => stringFits(text, asked.text, modifier));
       case 'token':
-        return asked.kind === 'token' && codingsOf(stored).some((coding) => tokenFits(coding, asked));
+        return this.#tokenFits(stored, asked, modifier);
       case 'reference':
         return this.#referenceFits(stored, asked, parameter, modifier);
       case 'uri':
         return asked.kind === 'text' && uriFits(String(stored.value), asked.text, modifier);
-      case 'date': {
-        const span = this.span(stored);
-        return asked.kind === 'ordered' && span !== undefined && this.#dateFits(span, asked, now);
-      }
+      case 'date':
+        return asked.kind === 'ordered' && this.dateFits(stored, asked, now);
       case 'number':
       case 'quantity':
         return asked.kind === 'ordered' && quantitiesOf(stored).some((quantity) => quantityFits(quantity, asked));
+      case 'special':
+        return asked.kind === 'near' && isNear(stored.value as Position, asked);
       default:
         throw new RangeError(`no search for ${parameter.type}`);
+    }
+  }
+
+  /** A date, Period or Timing against a prefixed date, or one that it overlaps (`po`) or covers (`co`). */
+  dateFits(stored: TypedValue, { prefix, text }: OrderedValue, now: number, operator?: 'po' | 'co'): boolean {
+    const span = spanOf(stored, (one) => this.#dateSpan(one));
+    return span !== undefined && spanFits(span, operator ?? prefix, this.#dateSpan(text), now);
+  }
+
+  #dateSpan(text: string): Span {
+    let span = this.#spans.get(text);
+    if (span === undefined) {
+      span = dateSpan(text, this.#context.timeZone);
+      this.#spans.set(text, span);
+    }
+    return span;
+  }
+
+  // ---- tokens ----
+
+  #tokenFits(stored: TypedValue, asked: SearchValue, modifier: string | undefined): boolean {
+    if (asked.kind === 'of-type') return isOfType(stored, asked);
+    if (modifier === 'text') {
+      return asked.kind === 'text' && readableTexts(stored).some((text) => startsLike(text, asked.text));
+    }
+    const codings = codingsOf(stored);
+    if (modifier === 'in' || modifier === 'not-in') {
+      if (asked.kind !== 'text') return false;
+      const { codes, systems } = this.terminology.members(asked.text);
+      return codings.some((coding) => isMember(coding, codes) || systems.has(coding.system ?? ''));
+    }
+    if (asked.kind !== 'token') return false;
+    if (modifier === 'above' || modifier === 'below') {
+      const codes = this.terminology.hierarchy(modifier, asked.system ?? '', asked.code ?? '');
+      return codes !== undefined && codings.some((coding) => isMember(coding, codes));
+    }
+    // What is combined are values; a system without a code is none.
+    const isValue = ({ code }: CodingValue): boolean => modifier !== IN_COMPOSITE || code !== undefined;
+    return codings.some((coding) => isValue(coding) && tokenFits(coding, asked));
+  }
+
+  // ---- composites ----
+
+  components(type: string, code: string): SlowComponent[] {
+    const found = (this.parameter(type, code).components ?? []).map(({ definition, expression }) => ({
+      parameter: this.#byUrl(definition),
+      expression,
+    }));
+    // R4 has the two expressions of this one the wrong way round.
+    if (code !== 'relationship') return found;
+    const [first, second] = found as [SlowComponent, SlowComponent];
+    return [
+      { parameter: first.parameter, expression: second.expression },
+      { parameter: second.parameter, expression: first.expression },
+    ];
+  }
+
+  readonly #parametersByUrl = new Map<string, SearchParameter>();
+
+  #byUrl(url: string): SearchParameter {
+    const { definitions } = this.#context;
+    if (this.#parametersByUrl.size === 0) {
+      for (const type of definitions.resourceTypes) {
+        for (const parameter of definitions.searchParameters(type).values()) {
+          this.#parametersByUrl.set(parameter.url, parameter);
+        }
+      }
+    }
+    const found = this.#parametersByUrl.get(url);
+    if (found === undefined) throw new RangeError(`no parameter ${url}`);
+    return found;
+  }
+
+  /** For each element that a composite parameter is about, the values of each of its components. */
+  componentValues(resource: StoredResource, code: string): TypedValue[][][] {
+    const { resourceType: type } = resource;
+    const components = this.components(type, code);
+    return this.#selected(type, this.parameter(type, code).expression, resource, resource).map((focus) =>
+      components.map(({ expression, parameter }) =>
+        this.#selected(focus.type, expression, focus.value as object, resource).filter(
+          (value) => parameter.type !== 'token' || isToken(value),
+        ),
+      ),
+    );
+  }
+
+  #combines(resource: StoredResource, code: string, tuple: readonly SearchValue[], now: number): boolean {
+    const components = this.components(resource.resourceType, code);
+    return this.componentValues(resource, code).some((values) =>
+      components.every(({ parameter }, at) => {
+        const asked = tuple[at];
+        const modifier = parameter.type === 'token' ? IN_COMPOSITE : undefined;
+        return (
+          asked !== undefined &&
+          values[at]?.some((stored) => this.#fits(stored, asked, parameter, modifier, now)) === true
+        );
+      }),
+    );
+  }
+
+  /** Whether there is a value; of a composite, one element that has a value for each component. */
+  #isPresent(resource: StoredResource, code: string): boolean {
+    const { resourceType: type } = resource;
+    if (this.parameter(type, code).type !== 'composite') return this.values(resource, code).length > 0;
+    const components = this.components(type, code);
+    return this.componentValues(resource, code).some((values) =>
+      components.every(({ parameter }, at) => values[at]?.some((value) => this.#isValue(value, parameter))),
+    );
+  }
+
+  #isValue(value: TypedValue, { type }: SearchParameter): boolean {
+    switch (type) {
+      case 'token':
+        return codingsOf(value).some(({ code }) => code !== undefined);
+      case 'reference':
+        return this.#referenceText(value) !== undefined;
+      case 'quantity':
+      case 'number':
+        return quantitiesOf(value).length > 0;
+      default:
+        return true;
+    }
+  }
+
+  // ---- lists ----
+
+  /** "Type/id" of what a List refers to here. */
+  listed(id: string): Set<string> {
+    const list = this.resources.get(`List/${id}`) as { entry?: ListEntry[] } | undefined;
+    const found = new Set<string>();
+    for (const { item, deleted } of list?.entry ?? []) {
+      if (deleted !== true && item.reference !== undefined) found.add(this.#localText(item.reference));
+    }
+    return found;
+  }
+
+  // ---- _filter ----
+
+  #passes(resource: StoredResource, filter: SlowFilter, now: number): boolean {
+    switch (filter.kind) {
+      case 'and':
+        return this.#passes(resource, filter.left, now) && this.#passes(resource, filter.right, now);
+      case 'or':
+        return this.#passes(resource, filter.left, now) || this.#passes(resource, filter.right, now);
+      case 'not':
+        return !this.#passes(resource, filter.of, now);
+      case 'step':
+        return this.#leads(resource, filter, now);
+      case 'compare':
+        return this.#compares(resource, filter, now);
+    }
+  }
+
+  #leads(resource: StoredResource, { code, target, where, next }: FilterStep, now: number): boolean {
+    return this.#followed(resource, code, target).some(
+      (found) => (where === undefined || this.#passes(found, where, now)) && this.#passes(found, next, now),
+    );
+  }
+
+  #compares(resource: StoredResource, { code, operator, values }: FilterComparison, now: number): boolean {
+    const [value] = values;
+    if (value === undefined) return false;
+    if (code === '_id') return value.kind === 'text' && (value.text === resource.id) === (operator === 'eq');
+    const parameter = this.parameter(resource.resourceType, code);
+    if (operator === 'pr') return value.kind === 'text' && String(this.#isPresent(resource, code)) === value.text;
+    if (parameter.type === 'composite') return this.#combines(resource, code, values, now);
+    const stored = this.values(resource, code);
+    if (operator === 'ni') return !stored.some((one) => this.#fits(one, value, parameter, 'in', now));
+    return stored.some((one) => this.#comparesValue(one, operator, value, parameter, now));
+  }
+
+  #comparesValue(
+    stored: TypedValue,
+    operator: string,
+    value: SearchValue,
+    parameter: SearchParameter,
+    now: number,
+  ): boolean {
+    if (value.kind === 'ordered') {
+      if (operator === 'po' || operator === 'co') return this.dateFits(stored, value, now, operator);
+      return this.#fits(stored, { ...value, prefix: operator as OrderedValue['prefix'] }, parameter, undefined, now);
+    }
+    switch (parameter.type) {
+      case 'string':
+      case 'uri':
+        return this.#fits(stored, value, parameter, STRING_OPERATORS[operator] ?? operator, now);
+      case 'token':
+        if (operator === 'ne') {
+          return (
+            value.kind === 'token' && codingsOf(stored).some((one) => one.code !== undefined && !tokenFits(one, value))
+          );
+        }
+        return this.#fits(stored, value, parameter, TOKEN_OPERATORS[operator], now);
+      case 'reference': {
+        const isAt = this.#fits(stored, value, parameter, undefined, now);
+        return operator === 'ne' ? this.#referenceText(stored) !== undefined && !isAt : isAt;
+      }
+      default:
+        return this.#fits(stored, value, parameter, undefined, now);
     }
   }
 
@@ -223,66 +465,6 @@ export class SlowSearch {
     return isLocal && id === asked.text && (targets.length === 0 || targets.includes(type));
   }
 
-  // ---- dates ----
-
-  /** The half-open range of time that a date, Period or Timing stands for; open ends are infinite. */
-  span({ type, value }: TypedValue): Span | undefined {
-    if (typeof value === 'string') return this.#dateSpan(value);
-    if (type === 'Period') {
-      const { start, end } = value as { start?: string; end?: string };
-      const from = start === undefined ? Number.NEGATIVE_INFINITY : this.#dateSpan(start).from;
-      const to = end === undefined ? Number.POSITIVE_INFINITY : this.#dateSpan(end).to;
-      // One that ends before it starts is no period; it is taken for the instant at which it starts.
-      return { from, to: Math.max(to, from + 1) };
-    }
-    if (type !== 'Timing') return undefined;
-    const { event = [], repeat } = value as { event?: string[]; repeat?: { boundsPeriod?: object } };
-    const spans = event.map((one) => this.#dateSpan(one));
-    const bounds = repeat?.boundsPeriod && this.span({ type: 'Period', value: repeat.boundsPeriod });
-    if (bounds !== undefined) spans.push(bounds);
-    if (spans.length === 0) return undefined;
-    return { from: Math.min(...spans.map(({ from }) => from)), to: Math.max(...spans.map(({ to }) => to)) };
-  }
-
-  readonly #spans = new Map<string, Span>();
-
-  #dateSpan(text: string): Span {
-    let span = this.#spans.get(text);
-    if (span === undefined) {
-      span = dateSpan(text, this.#context.timeZone);
-      this.#spans.set(text, span);
-    }
-    return span;
-  }
-
-  #dateFits(stored: Span, { prefix, text }: Extract<SearchValue, { kind: 'ordered' }>, now: number): boolean {
-    const asked = this.#dateSpan(text);
-    const isWithin = asked.from <= stored.from && stored.to <= asked.to;
-    switch (prefix) {
-      case '':
-      case 'eq':
-        return isWithin;
-      case 'ne':
-        return !isWithin;
-      case 'gt':
-        return stored.to > asked.to;
-      case 'lt':
-        return stored.from < asked.from;
-      case 'ge':
-        return stored.to > asked.to || isWithin;
-      case 'le':
-        return stored.from < asked.from || isWithin;
-      case 'sa':
-        return stored.from >= asked.to;
-      case 'eb':
-        return stored.to <= asked.from;
-      case 'ap': {
-        const margin = Math.floor(Math.min(Math.abs(now - asked.from), Math.abs(now - asked.to)) / 10);
-        return stored.from < asked.to + margin && stored.to > asked.from - margin;
-      }
-    }
-  }
-
   // ---- order ----
 
   /** The value that comes first in the order asked for, of those that the parameter has. */
@@ -292,14 +474,19 @@ export class SlowSearch {
     const found: (string | number)[] = [];
     for (const value of this.values(resource, code)) {
       if (type === 'date') {
-        const from = this.span(value)?.from;
+        const from = spanOf(value, (text) => this.#dateSpan(text))?.from;
         // What a period without a start sorts by is for the server to choose.
         if (from === Number.NEGATIVE_INFINITY) return undefined;
         if (from !== undefined) found.push(from);
       } else if (type === 'string') found.push(...textsOf(value).map(folded));
       else if (type === 'token') found.push(...codingsOf(value).flatMap((coding) => coding.code?.toLowerCase() ?? []));
-      else if (type === 'reference') return undefined;
-      else if (type === 'uri') found.push(String(value.value));
+      else if (type === 'reference') {
+        const text = this.#referenceText(value);
+        // Those that lead elsewhere are not of the types that a parameter may be narrowed to.
+        if (text?.includes(':') === true && value.type !== 'canonical') return undefined;
+        // The order of references is the server's own, but what has none comes last.
+        if (text !== undefined) found.push('');
+      } else if (type === 'uri') found.push(String(value.value));
       else {
         for (const { low, high } of quantitiesOf(value)) {
           if (low !== high) return undefined;
@@ -318,207 +505,25 @@ export function compareValues(a: string | number, b: string | number): number {
   return Buffer.compare(Buffer.from(String(a)), Buffer.from(String(b)));
 }
 
-// ---- strings ----
+/** In the place of a modifier, which components have none of. */
+const IN_COMPOSITE = 'component';
 
-const PARTS = 'text family given prefix suffix line city district state postalCode country'.split(' ');
-
-function textsOf({ value }: TypedValue): string[] {
-  if (typeof value === 'string') return [value];
-  const object = value as Record<string, unknown>;
-  return PARTS.flatMap((part) => (object[part] ?? []) as string | string[]);
+interface ListEntry {
+  item: { reference?: string };
+  deleted?: boolean;
 }
 
-const LIKE: Readonly<Record<string, string>> = { Ł: 'l', ł: 'l', ß: 'ss', ς: 'σ' };
+/** Operators of _filter as modifiers. */
+const STRING_OPERATORS: Readonly<Record<string, string>> = { co: 'contains' };
+const TOKEN_OPERATORS: Readonly<Record<string, string>> = { in: 'in', ss: 'below', sb: 'above' };
 
-/** Letter by letter, so that no letter depends on what follows it. */
-const folded = (text: string): string =>
-  [...text.normalize('NFKD').replace(/\p{M}/gu, '')]
-    .map((letter) => LIKE[letter] ?? letter.toLowerCase())
-    .join('')
-    .replace(/\s+/g, ' ')
-    .trim();
-
-function stringFits(stored: string, asked: string, modifier: string | undefined): boolean {
-  if (modifier === 'exact') return stored === asked;
-  if (modifier === 'contains') return folded(stored).includes(folded(asked));
-  // The index keeps so much of the beginning of each text.
-  return folded(stored).slice(0, limits.stringKeyCharsMax).startsWith(folded(asked));
+/** A code that cannot carry a system is taken for the one that its binding implies. */
+function isMember({ system, code }: CodingValue, codes: ReadonlySet<string>): boolean {
+  if (code === undefined) return false;
+  if (system !== undefined) return codes.has(codeName(system, code));
+  return [...codes].some((name) => name.endsWith(`|${code.toLowerCase()}`));
 }
 
-// ---- tokens ----
+const TOKEN_TYPES = ['CodeableConcept', 'Coding', 'Identifier', 'ContactPoint'];
 
-interface CodingValue {
-  /** undefined: the element has no place for a system; '': it has none. */
-  system: string | undefined;
-  code: string | undefined;
-}
-
-function codingsOf({ type, value }: TypedValue): CodingValue[] {
-  if (typeof value !== 'object' || value === null) return [{ system: undefined, code: String(value) }];
-  const object = value as Record<string, unknown>;
-  const text = (name: string): string | undefined => object[name] as string | undefined;
-  if (type === 'CodeableConcept') {
-    return ((object.coding ?? []) as object[]).flatMap((coding) => codingsOf({ type: 'Coding', value: coding }));
-  }
-  if (type === 'Identifier') return [{ system: text('system') ?? '', code: text('value') }];
-  if (type === 'ContactPoint') return [{ system: undefined, code: text('value') }];
-  return [{ system: text('system') ?? '', code: text('code') }];
-}
-
-function tokenFits(stored: CodingValue, asked: { system?: string; code?: string }): boolean {
-  if (asked.code === undefined) return asked.system !== undefined && stored.system === asked.system;
-  if (stored.code?.toLowerCase() !== asked.code.toLowerCase()) return false;
-  return asked.system === undefined || stored.system === undefined || stored.system === asked.system;
-}
-
-// ---- uris ----
-
-function uriFits(stored: string, asked: string, modifier: string | undefined): boolean {
-  const below = (upper: string, lower: string): boolean =>
-    upper === lower || lower.startsWith(upper.endsWith('/') ? upper : `${upper}/`);
-  if (modifier === 'below') return below(asked, stored);
-  return modifier === 'above' ? below(stored, asked) : stored === asked;
-}
-
-// ---- dates ----
-
-const DATE = /^(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(Z|[+-]\d\d:\d\d)?)?)?)?$/;
-
-/** The half-open range of a date text, ms since the epoch. */
-function dateSpan(text: string, zone: string): Span {
-  const match = DATE.exec(text);
-  if (match === null) throw new RangeError(`no date: ${text}`);
-  const [, year, month, day, hour, minute, second, fraction, offset] = match;
-  if (hour === undefined) {
-    const first = new Temporal.PlainDate(Number(year), Number(month ?? 1), Number(day ?? 1));
-    const next = first.add(day !== undefined ? { days: 1 } : month !== undefined ? { months: 1 } : { years: 1 });
-    return { from: startOfDay(first, zone), to: startOfDay(next, zone) };
-  }
-  const ms = Number((fraction ?? '').padEnd(3, '0').slice(0, 3));
-  const plain = new Temporal.PlainDateTime(
-    Number(year),
-    Number(month),
-    Number(day),
-    Number(hour),
-    Number(minute),
-    Number(second ?? 0),
-    ms,
-  );
-  const from = plain.toZonedDateTime(offset === undefined ? zone : offset === 'Z' ? 'UTC' : offset).epochMilliseconds;
-  const length = second === undefined ? 60_000 : fraction === undefined ? 1000 : 10 ** Math.max(0, 3 - fraction.length);
-  return { from, to: from + length };
-}
-
-const startOfDay = (date: Temporal.PlainDate, zone: string): number => date.toZonedDateTime(zone).epochMilliseconds;
-
-// ---- numbers and quantities ----
-
-interface QuantityRange {
-  low: number;
-  high: number;
-  system?: string;
-  code?: string;
-  unit?: string;
-}
-
-interface QuantityValue {
-  value?: number;
-  unit?: string;
-  system?: string;
-  code?: string;
-  currency?: string;
-}
-
-function quantitiesOf({ type, value }: TypedValue): QuantityRange[] {
-  if (typeof value === 'number') return [{ low: value, high: value }];
-  if (type === 'Range') {
-    const { low, high } = value as { low?: QuantityValue; high?: QuantityValue };
-    if (low?.value === undefined && high?.value === undefined) return [];
-    const { system, code, unit } = low ?? high ?? {};
-    return [
-      {
-        low: low?.value ?? Number.NEGATIVE_INFINITY,
-        high: high?.value ?? Number.POSITIVE_INFINITY,
-        ...(system === undefined ? {} : { system }),
-        ...(code === undefined ? {} : { code }),
-        ...(unit === undefined ? {} : { unit }),
-      },
-    ];
-  }
-  const quantity = (type === 'SampledData' ? (value as { origin: object }).origin : value) as QuantityValue;
-  if (quantity.value === undefined) return [];
-  const range = { ...quantity, low: quantity.value, high: quantity.value };
-  return [
-    quantity.currency === undefined ? range : { ...range, system: 'urn:iso:std:iso:4217', code: quantity.currency },
-  ];
-}
-
-type Ordered = Extract<SearchValue, { kind: 'ordered' }>;
-
-function quantityFits(stored: QuantityRange, asked: Ordered): boolean {
-  if (asked.code !== undefined) {
-    const { system = '', code } = asked;
-    const isUnit = system === '' ? stored.code === code || stored.unit === code : false;
-    if (!isUnit && !(stored.system === system && stored.code === code)) return false;
-  }
-  return numberFits(stored, asked.prefix, asked.text);
-}
-
-/** Digits behind the point with which numbers are compared exactly. */
-const SCALE = 40;
-
-/** value × 10^SCALE, exact. */
-function scaled(text: string): bigint {
-  const [, sign, whole = '', fraction = '', exponent] = /^(-?)(\d+)(?:\.(\d+))?(?:e([+-]?\d+))?$/i.exec(text) ?? [];
-  const shift = SCALE - fraction.length + Number(exponent ?? 0);
-  if (whole === '' || shift < 0) throw new RangeError(`no number for this test: ${text}`);
-  const digits = BigInt(whole + fraction) * 10n ** BigInt(shift);
-  return sign === '-' ? -digits : digits;
-}
-
-/** Half of the last digit written, × 10^SCALE; a single digit with an exponent counts as two. */
-function halfDigit(text: string): bigint {
-  const [, whole = '', fraction = '', exponent] = /^-?(\d+)(?:\.(\d+))?(?:e([+-]?\d+))?$/i.exec(text) ?? [];
-  const isSingle = exponent !== undefined && whole.length + fraction.length === 1;
-  return 5n * 10n ** BigInt(SCALE - fraction.length + Number(exponent ?? 0) - 1 - (isSingle ? 1 : 0));
-}
-
-/** Infinities stand beyond every number that a test asks for. */
-function bound(value: number): bigint {
-  if (Number.isFinite(value)) return scaled(String(value));
-  return value < 0 ? -(10n ** 400n) : 10n ** 400n;
-}
-
-function numberFits(stored: QuantityRange, prefix: Prefix, text: string): boolean {
-  const low = bound(stored.low);
-  const high = bound(stored.high);
-  const value = scaled(text);
-  const half = halfDigit(text);
-  const isPoint = low === high;
-  // A point at the upper edge rounds up and so is no longer within.
-  const isWithin = value - half <= low && (isPoint ? high < value + half : high <= value + half);
-  switch (prefix) {
-    case '':
-    case 'eq':
-      return isWithin;
-    case 'ne':
-      return !isWithin;
-    case 'gt':
-      return high > value;
-    case 'ge':
-      return high >= value;
-    case 'lt':
-      return low < value;
-    case 'le':
-      return low <= value;
-    case 'sa':
-      return low > value;
-    case 'eb':
-      return high < value;
-    case 'ap': {
-      const tenth = (value < 0n ? -value : value) / 10n;
-      const margin = tenth > half ? tenth : half;
-      return low <= value + margin && high >= value - margin;
-    }
-  }
-}
+const isToken = ({ type, value }: TypedValue): boolean => TOKEN_TYPES.includes(type) || typeof value !== 'object';

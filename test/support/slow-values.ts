@@ -100,10 +100,7 @@ export function readableTexts({ type, value }: TypedValue): string[] {
   );
 }
 
-export function isOfType(
-  { type, value }: TypedValue,
-  asked: { system: string; code: string; value: string },
-): boolean {
+export function isOfType({ type, value }: TypedValue, asked: { system: string; code: string; value: string }): boolean {
   const identifier = value as { type?: Readable; value?: string };
   if (type !== 'Identifier' || identifier.value?.toLowerCase() !== asked.value.toLowerCase()) return false;
   return (identifier.type?.coding ?? []).some(

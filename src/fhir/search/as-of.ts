@@ -7,12 +7,11 @@ import { compareKeys, matchesKeys } from '../../store/match.ts';
 import type { Condition, Key, Row } from '../../store/store.ts';
 import type { EngineContext } from '../context.ts';
 import type { Caller } from '../interaction.ts';
-import { hasJoin } from './conditions.ts';
 import type { SortBy } from './criteria.ts';
 import { indexResource } from './index-resource.ts';
 import { compareValues, sortList } from './sort-values.ts';
 
-/** A search of one type at an instant (ms since the epoch). */
+/** A search of one type at an instant (ms since the epoch), whose condition asks no other resources. */
 export interface PastSearch {
   type: string;
   where: Condition;
@@ -29,25 +28,21 @@ interface Match {
 
 /** Ids of everything that matched then, in order. Throws FhirError('too-costly') beyond what can be kept. */
 export async function idsAsOf(search: PastSearch, caller: Caller, context: EngineContext): Promise<string[]> {
-  if (hasJoin(search.where)) {
-    throw new FhirError(
-      'not-supported',
-      '_asOf cannot be combined with chains and _has: what they lead to may have been another.',
-    );
-  }
   const prefixes = search.sort.flatMap(({ parameter }) => sortList(search.type, parameter, context) ?? []);
-  const matches = [
-    ...(await unchanged(search, prefixes, caller, context)),
-    ...(await changed(search, prefixes, caller, context)),
-  ];
-  if (matches.length > limits.asOfMatchesMax) throw tooMany('matches');
-  return sorted(matches, search, context).map(({ id }) => id);
+  const matches = new Map<string, Match>();
+  for (const match of await unchanged(search, prefixes, caller, context)) matches.set(match.id, match);
+  // What changes between the two looks is in both.
+  for await (const match of changed(search, prefixes, caller, context)) {
+    matches.set(match.id, match);
+    if (matches.size > limits.asOfMatchesMax) throw tooMany('matches');
+  }
+  return sorted([...matches.values()], search, context).map(({ id }) => id);
 }
 
 const tooMany = (what: string): FhirError =>
   new FhirError(
     'too-costly',
-    `_asOf looks at up to ${limits.asOfMatchesMax} ${what}; narrow the search or take a later instant.`,
+    `_asOf looks at up to ${limits.asOfMatchesMax} resources; there are more ${what}. Narrow the search or take a later instant.`,
   );
 
 // ---- what has not changed since ----
@@ -77,28 +72,29 @@ async function unchanged(
 
 // ---- what has ----
 
-async function changed(
+/** Matches among the versions of then, read a page at a time. */
+async function* changed(
   { type, where, asOf }: PastSearch,
   prefixes: readonly Key[],
   caller: Caller,
   context: EngineContext,
-): Promise<Match[]> {
+): AsyncGenerator<Match> {
   const ids = await changedIds(type, asOf, caller, context);
-  const rows = await rowsAsOf(type, ids, asOf, caller, context);
-  return rows.flatMap((row): Match[] => {
-    if (row.body === null) return [];
-    const resource = JSON.parse(Buffer.from(row.body).toString('utf8')) as { resourceType: string; id: string };
-    const { keys, terms } = indexResource(resource, context);
-    const { id, lastUpdated } = row;
-    const holds = matchesKeys({ type, id, lastUpdated, keys, terms }, where);
-    return holds
-      ? [{ id, lastUpdated, keys: keys.filter((key) => prefixes.some((prefix) => key.startsWith(prefix))) }]
-      : [];
-  });
+  for (let at = 0; at < ids.length; at += limits.pageSizeMax) {
+    for (const row of await rowsAsOf(type, ids.slice(at, at + limits.pageSizeMax), asOf, caller, context)) {
+      if (row.body === null) continue;
+      const resource = JSON.parse(Buffer.from(row.body).toString('utf8')) as { resourceType: string; id: string };
+      const { keys, terms } = indexResource(resource, context);
+      const { id, lastUpdated } = row;
+      if (!matchesKeys({ type, id, lastUpdated, keys, terms }, where)) continue;
+      yield { id, lastUpdated, keys: keys.filter((key) => prefixes.some((prefix) => key.startsWith(prefix))) };
+    }
+  }
 }
 
 async function changedIds(type: string, asOf: number, caller: Caller, { store }: EngineContext): Promise<string[]> {
   const ids = new Set<string>();
+  let versions = 0;
   let after: string | undefined;
   do {
     const page = await store.history(
@@ -112,7 +108,8 @@ async function changedIds(type: string, asOf: number, caller: Caller, { store }:
       caller.filter,
     );
     for (const { id } of page.rows) ids.add(id);
-    if (ids.size > limits.asOfMatchesMax) throw tooMany('changes since');
+    versions += page.rows.length;
+    if (ids.size > limits.asOfMatchesMax || versions > limits.asOfVersionsMax) throw tooMany('changes since');
     after = page.next;
   } while (after !== undefined);
   return [...ids];

@@ -11,10 +11,11 @@ import { dateCondition, lastUpdatedCondition, numberCondition, quantityCondition
 import { and, key, not, or, span } from './conditions.ts';
 import type { Criterion, SortBy } from './criteria.ts';
 import { textCondition } from './full-text.ts';
-import { keys, parameterPrefix, referencePrefix, sortPrefix, spans, terms } from './keys.ts';
+import { keys, parameterPrefix, referencePrefix, spans, terms } from './keys.ts';
 import { listsOf, type ParameterList } from './lists.ts';
 import { ordParameter } from './ord.ts';
 import { literalValue, splitUnescaped } from './query.ts';
+import { sortList } from './sort-values.ts';
 import { type IndexContext, referenceTarget } from './values.ts';
 
 export interface CompileContext extends IndexContext {
@@ -381,17 +382,9 @@ function uriAncestors(uri: string): string[] {
 export function compileSort(type: string, sort: readonly SortBy[], context: IndexContext): SortKey[] {
   const ord = ordParameter(context.definitions, type);
   return sort.map(({ parameter, descending }) => {
-    if (parameter.code === '_lastUpdated') return { by: 'lastUpdated', descending };
     if (parameter.code === ord?.code) return { by: 'ord', descending };
     const own = context.definitions.searchParameters(type).get(parameter.code) ?? parameter;
-    if (own.type === 'composite' || own.type === 'special') {
-      throw new FhirError('invalid', `_sort=${own.code}: a ${own.type} parameter has no order.`);
-    }
-    const { lists } = listsOf(context.definitions, type, own.code);
-    const list = lists.at(-1);
-    if (list === undefined || (lists.length > 1 && list.target === undefined)) {
-      throw new FhirError('invalid', `_sort=${own.code}: it joins several parameters; sort by one of them.`);
-    }
-    return { by: 'keys', prefix: sortPrefix(list.prefix, own.type), descending };
+    const prefix = sortList(type, own, context);
+    return prefix === undefined ? { by: 'lastUpdated', descending } : { by: 'keys', prefix, descending };
   });
 }

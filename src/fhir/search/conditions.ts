@@ -21,10 +21,3 @@ export const span = (range: { from: Key; to: Key }, within?: Within): Condition 
   ...range,
   ...(within === undefined ? {} : { within }),
 });
-
-/** Whether a condition asks for other resources. */
-export function hasJoin(condition: Condition): boolean {
-  if (condition.kind === 'and' || condition.kind === 'or') return condition.of.some(hasJoin);
-  if (condition.kind === 'not') return hasJoin(condition.of);
-  return condition.kind === 'refers' || condition.kind === 'referred';
-}

@@ -7,15 +7,9 @@ import { matchesKeys } from '../../store/match.ts';
 import type { Condition, Row } from '../../store/store.ts';
 import type { EngineContext } from '../context.ts';
 import type { Caller } from '../interaction.ts';
-import { hasJoin } from './conditions.ts';
+import { inTurn } from '../transaction/in-turn.ts';
 import { indexResource } from './index-resource.ts';
 import { containerKey } from './keys.ts';
-
-/** What a search looks at, and what it shows of a contained match. */
-export interface ContainedSearch {
-  contained: 'false' | 'true' | 'both';
-  containedType: 'container' | 'contained';
-}
 
 /** A contained match: its text, and the resource around it. */
 export interface ContainedMatch {
@@ -25,7 +19,7 @@ export interface ContainedMatch {
 }
 
 /**
- * The resources of `type` within others for which the condition holds.
+ * The resources of `type` within others for which the condition holds; it must ask no other resources.
  * Throws FhirError('too-costly') when more containers would have to be looked at than one search may.
  */
 export async function containedMatches(
@@ -34,32 +28,36 @@ export async function containedMatches(
   caller: Caller,
   context: EngineContext,
 ): Promise<ContainedMatch[]> {
-  if (hasJoin(where)) {
-    throw new FhirError('not-supported', '_contained cannot be combined with chains and _has.');
-  }
+  const refs = await containersOf(type, caller, context);
   const found: ContainedMatch[] = [];
-  let left: number = limits.containersMax;
-  for (const containerType of context.definitions.resourceTypes) {
-    const page = await context.store.search(
-      {
-        type: containerType,
-        where: { kind: 'key', key: containerKey(type) },
-        order: [],
-        limit: left,
-        budgetMs: limits.queryBudgetMs,
-      },
-      caller.filter,
-    );
-    left -= page.rows.length;
-    if (page.next !== undefined || left <= 0) {
-      throw new FhirError(
-        'too-costly',
-        `More than ${limits.containersMax} resources contain a ${type}; _contained cannot look into so many.`,
-      );
+  for (let at = 0; at < refs.length; at += limits.pageSizeMax) {
+    const rows = await context.store.readMany(refs.slice(at, at + limits.pageSizeMax), caller.filter);
+    for (const row of rows) {
+      if (row?.body) found.push(...matchesWithin({ ...row, body: row.body }, type, where, context));
     }
-    for (const row of page.rows) found.push(...matchesWithin(row as ContainedMatch['container'], type, where, context));
   }
   return found;
+}
+
+/** The resources that contain any of a type, by type. */
+async function containersOf(
+  type: string,
+  caller: Caller,
+  { definitions, store }: EngineContext,
+): Promise<{ type: string; id: string }[]> {
+  let left: number = limits.containersMax;
+  const search = { where: { kind: 'key' as const, key: containerKey(type) }, order: [], bodyless: true };
+  const found = await inTurn(definitions.resourceTypes, async (one) => {
+    const options = { type: one, limit: limits.containersMax + 1, budgetMs: limits.queryBudgetMs };
+    const { rows } = await store.search({ ...search, ...options }, caller.filter);
+    left -= rows.length;
+    if (left >= 0) return rows.map(({ id }) => ({ type: one, id }));
+    throw new FhirError(
+      'too-costly',
+      `More than ${limits.containersMax} resources contain a ${type}; _contained cannot look into so many.`,
+    );
+  });
+  return found.flat();
 }
 
 function matchesWithin(

@@ -39,3 +39,28 @@ export interface SortBy {
   chain?: { parameter: SearchParameter; targets: readonly string[] };
   descending: boolean;
 }
+
+/** The criteria that ask other resources, by the name that a client knows them by; none for those of the resource alone. */
+export const lookingElsewhere = (criteria: readonly Criterion[]): string[] => criteria.flatMap(elsewhereIn);
+
+function elsewhereIn(criterion: Criterion): string[] {
+  switch (criterion.kind) {
+    case 'chain':
+      return [`${criterion.parameter.code}.…`];
+    case 'has':
+      return [`_has:${criterion.type}:${criterion.parameter.code}`];
+    case 'list':
+      return ['_list'];
+    case 'near':
+      return [criterion.parameter.code];
+    case 'and':
+    case 'or':
+      return lookingElsewhere(criterion.of);
+    case 'not':
+      return elsewhereIn(criterion.of);
+    case 'parameter':
+    case 'ids':
+    case 'members':
+      return [];
+  }
+}

@@ -116,7 +116,7 @@ class TextReader {
   #words = 0;
 
   constructor(query: string, prefix: Key, name: string) {
-    this.#tokens = query.match(/[()]|-?"[^"]*"?|-(?=\()|[^\s()"]+/g) ?? [];
+    this.#tokens = query.match(/-?\(|\)|-?"[^"]*"?|[^\s()"]+/g) ?? [];
     this.#prefix = prefix;
     this.#name = name;
   }
@@ -146,10 +146,10 @@ class TextReader {
 
   #operand(depth: number): Asked {
     let isNot = false;
-    while (this.#next(/^(not|-)$/i)) isNot = !isNot;
+    while (this.#next(/^not$/i)) isNot = !isNot;
     const token = this.#tokens[this.#at++] ?? '';
     if (token === ')') throw this.#unbalanced();
-    const asked = token === '(' ? this.#group(depth) : this.#wordsOf(token);
+    const asked = token.endsWith('(') ? this.#group(depth) : this.#wordsOf(token);
     if (token.startsWith('-')) isNot = !isNot;
     if (!isNot || asked.condition === undefined) return asked;
     return { condition: { kind: 'not', of: asked.condition }, isPositive: false };

@@ -3,6 +3,7 @@
 import { limits } from '../../base/limits.ts';
 import { FhirError, type Issue } from '../../base/outcome.ts';
 import { nearest } from '../../base/text.ts';
+import { dateRange, isInstant } from '../../model/dates.ts';
 import type { Definitions, SearchParameter } from '../../model/definitions.ts';
 import { elementNames, type Selection } from '../subset.ts';
 import { printable, unknownType } from '../unknown-name.ts';
@@ -105,8 +106,9 @@ export function parseSearch(types: readonly string[], query: string, context: Se
       parser.problems.push(...error.issues);
     }
   }
+  const left = parser.leaveOutIncludes() ? understood.filter(([name]) => !/^_(rev)?include/.test(name)) : understood;
   if (parser.problems.length > 0 && !context.lenient) throw new FhirError('invalid', parser.problems);
-  return { ...parser.request, self: queryString(understood), ignored: parser.problems };
+  return { ...parser.request, self: queryString(left), ignored: parser.problems };
 }
 
 class SearchParser {
@@ -182,6 +184,18 @@ class SearchParser {
       default:
         this.request.criteria.push(this.#criterion(this.request.types, name, value, 0, 0));
     }
+  }
+
+  /** "The _include and _revinclude parameters cannot be mixed with _summary=text." True when there were any. */
+  leaveOutIncludes(): boolean {
+    const { selection, includes, revincludes } = this.request;
+    if (selection?.kind !== 'text' || includes.length + revincludes.length === 0) return false;
+    this.request.includes = [];
+    this.request.revincludes = [];
+    const diagnostics =
+      '_include and _revinclude cannot be combined with _summary=text; accepted with them: true, data.';
+    this.problems.push({ severity: 'error', code: 'invalid', diagnostics });
+    return true;
   }
 
   #summary(summary: 'true' | 'text' | 'data' | 'count' | 'false'): void {
@@ -498,10 +512,7 @@ export const isSearchable = ({ code, type, expression }: SearchParameter): boole
 
 /** An instant with its zone, which no configuration can shift. */
 export function instantOf(value: string): number {
-  const ms = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/.test(value)
-    ? Date.parse(value)
-    : Number.NaN;
-  if (!Number.isNaN(ms)) return ms;
+  if (isInstant(value)) return dateRange(value, 'UTC').from;
   throw new FhirError('invalid', `_asOf=${printable(value)}: an instant is accepted, such as 2024-02-29T10:00:00Z.`);
 }
 

@@ -2,6 +2,7 @@
 import { FhirError } from '../../base/outcome.ts';
 import type { Answer } from '../interaction.ts';
 import { idsAsOf, rowsAsOf } from './as-of.ts';
+import { lookingElsewhere } from './criteria.ts';
 import { keepIds, keptIds } from './kept-ids.ts';
 import type { LiveRow, Question } from './question.ts';
 import { entryOf, searchset } from './searchset.ts';
@@ -12,6 +13,13 @@ export async function pastAnswer(question: Question, asOf: number, after: string
   const [type, ...more] = parsed.types;
   if (type === undefined || more.length > 0 || parsed.includes.length > 0 || parsed.revincludes.length > 0) {
     throw new FhirError('not-supported', '_asOf searches one type, and without _include and _revinclude.');
+  }
+  const [elsewhere] = [...lookingElsewhere(parsed.criteria), ...chainedOrders(parsed)];
+  if (elsewhere !== undefined) {
+    throw new FhirError(
+      'not-supported',
+      `_asOf cannot be combined with "${elsewhere}": what it looks at may have been another then.`,
+    );
   }
   const [kept, start] = after === undefined ? [undefined, 0] : (JSON.parse(after) as [string, number]);
   const where = wheres.get(type) ?? { kind: 'none' };
@@ -29,3 +37,8 @@ export async function pastAnswer(question: Question, asOf: number, after: string
     next: isMore ? JSON.stringify([kept ?? (await keepIds(ids, context)), end]) : undefined,
   });
 }
+
+const chainedOrders = ({ sort }: Question['parsed']): string[] =>
+  sort.flatMap(({ chain, parameter }) =>
+    chain === undefined ? [] : [`_sort=${chain.parameter.code}.${parameter.code}`],
+  );

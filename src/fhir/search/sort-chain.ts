@@ -83,7 +83,8 @@ async function targetKeys(
   const found = new Map<string, readonly Key[]>();
   const named = references.map((keys) => keys.map((key) => key.slice(prefixes[0]?.length ?? 0)));
   for (const target of chain?.targets ?? []) {
-    const prefix = sortList(target, parameter, context);
+    const own = context.definitions.searchParameters(target).get(parameter.code) ?? parameter;
+    const prefix = sortList(target, own, context);
     const ids = [...new Set(named.flat().filter((ref) => ref.startsWith(`${target}/`)))].map((ref) =>
       ref.slice(target.length + 1),
     );

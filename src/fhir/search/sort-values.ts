@@ -1,8 +1,8 @@
 // What a resource sorts by, for results that are sorted in memory. https://hl7.org/fhir/R4/search.html#sort
 import { FhirError } from '../../base/outcome.ts';
+import type { Definitions } from '../../model/definitions.ts';
 import { compareKeys } from '../../store/match.ts';
 import type { Key } from '../../store/store.ts';
-import type { EngineContext } from '../context.ts';
 import type { SortBy } from './criteria.ts';
 import { sortPrefix } from './keys.ts';
 import { listsOf } from './lists.ts';
@@ -18,7 +18,7 @@ export function compareValues(a: Key | number | undefined, b: Key | number | und
 export function sortList(
   type: string,
   { code, type: kind }: SortBy['parameter'],
-  { definitions }: EngineContext,
+  { definitions }: { definitions: Definitions },
 ): Key | undefined {
   if (code === '_lastUpdated') return undefined;
   const { lists } = listsOf(definitions, type, code);
@@ -29,5 +29,6 @@ export function sortList(
   if (list === undefined || kind === 'composite' || kind === 'special') {
     throw new FhirError('invalid', `_sort=${code}: a ${kind} parameter has no order.`);
   }
-  return sortPrefix(list.prefix, kind);
+  // Of a list that holds references to other types, too, only those to one are the parameter's.
+  return sortPrefix(list.prefix, kind) + (list.target === undefined ? '' : `${list.target}/`);
 }
