@@ -1,5 +1,6 @@
 // What was there at an instant: _asOf on reads and searches; history with _since, _at and _list. On both stores.
 // https://hl7.org/fhir/R4/http.html#history
+import { setTimeout as pause } from 'node:timers/promises';
 import t from 'tap';
 import { limits } from '../../src/base/limits.ts';
 import { engineOn, matchIds, nextLink, type Reply, type TestEngine } from '../support/engine.ts';
@@ -22,11 +23,14 @@ async function setting(t: Test, adapter: Adapter): Promise<Setting> {
     ask,
     async put(resource) {
       const url = `${resource.resourceType}/${resource.id}`;
+      // So that the instant before a write is none of another.
+      await pause(2);
       const reply = await ask('PUT', url, resource);
       t.ok(reply.status < 300, reply.text.slice(0, 300));
       return reply.json.meta.lastUpdated;
     },
     async remove(url) {
+      await pause(2);
       t.equal((await ask('DELETE', url)).status, 204);
       return latest(url);
     },

@@ -399,7 +399,7 @@ await onBothStores(t, async (t, adapter) => {
       order.every((input, at) => Math.abs(input - at) <= 2),
       'oldest first',
     );
-    t.equal(most, 2);
+    t.ok(most <= 2, `${most} at once`);
     await until('the list is empty', async () => (await jobs.countOpen('count', 1_000)) === 0);
     t.same(await records.list('job-open-count', { limit: 10 }), []);
   });
