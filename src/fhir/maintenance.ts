@@ -1,4 +1,5 @@
 // Work on the whole store, outside of any request: making the index anew, and checking it against the content.
+import { setImmediate as pause } from 'node:timers/promises';
 import type { Definitions } from '../model/definitions.ts';
 import type { IndexedRow, Reindexed } from '../store/store.ts';
 import type { EngineContext } from './context.ts';
@@ -21,6 +22,8 @@ export interface Maintenance {
 
 /** Rows looked at in one step: bounds memory, and how long a writer waits. */
 const STEP = 500;
+/** For so long requests wait, ms. */
+const SLICE_MS = 20;
 
 const RECORD = { kind: 'setting', id: 'index' };
 
@@ -61,7 +64,7 @@ async function reindexAll(
   let changed = 0;
   let done = 0;
   for await (const rows of everyRow(context)) {
-    const stale = rows.map((row) => freshIndex(row, context)).filter(isWanted);
+    const stale = (await freshIndexes(rows, context)).filter(isWanted);
     if (stale.length > 0) changed += await context.store.reindex(stale);
     done += rows.length;
     onProgress?.(done);
@@ -78,7 +81,7 @@ export async function* reindexType(
   let place = after;
   do {
     const page = await context.store.scan({ type, limit: STEP, ...(place === undefined ? {} : { after: place }) });
-    const stale = page.rows.map((row) => freshIndex(row, context)).filter(({ isSame }) => !isSame);
+    const stale = (await freshIndexes(page.rows, context)).filter(({ isSame }) => !isSame);
     const changed = stale.length === 0 ? 0 : await context.store.reindex(stale);
     place = page.next;
     yield { after: place, changed };
@@ -97,6 +100,20 @@ async function* everyRow({ store }: EngineContext): AsyncGenerator<IndexedRow[]>
 /** The index that a row should have, and whether its keys and date are those already. */
 interface FreshIndex extends Reindexed {
   isSame: boolean;
+}
+
+/** In slices between which requests have their turn: some of the rows may be large. */
+async function freshIndexes(rows: readonly IndexedRow[], context: EngineContext): Promise<FreshIndex[]> {
+  const fresh: FreshIndex[] = [];
+  let end = performance.now() + SLICE_MS;
+  for (const row of rows) {
+    if (performance.now() > end) {
+      await pause();
+      end = performance.now() + SLICE_MS;
+    }
+    fresh.push(freshIndex(row, context));
+  }
+  return fresh;
 }
 
 function freshIndex(row: IndexedRow, context: EngineContext): FreshIndex {

@@ -11,7 +11,7 @@ import { type Adapter, onBothStores, type Test } from '../support/stores.ts';
 
 const LATER = { Prefer: 'respond-async' };
 const LOOK_MS = 10;
-const WAIT_MS = 8_000;
+const WAIT_MS = 20_000;
 
 const patient = (members: object = {}) => ({ resourceType: 'Patient', ...members });
 const bundle = (type: string, ...entry: object[]) => ({ resourceType: 'Bundle', type, entry });

@@ -13,7 +13,7 @@ import { engineOn, matchIds, type Reply, type TestEngine } from '../support/engi
 import { type Adapter, type Opened, onBothStores, type Test } from '../support/stores.ts';
 
 const LOOK_MS = 10;
-const WAIT_MS = 8_000;
+const WAIT_MS = 20_000;
 
 const RACE = 'http://hl7.org/fhir/us/core/StructureDefinition/us-core-race';
 const URL = 'http://example.org/SearchParameter/';

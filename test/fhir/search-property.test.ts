@@ -7,7 +7,7 @@ import type { Clock } from '../../src/base/clock.ts';
 import { loadDefinitions } from '../../src/model/definitions.ts';
 import { queryOf } from '../support/criteria-query.ts';
 import { baseUrl, engineOn, matchIds, nextLink, type Reply, type TestEngine } from '../support/engine.ts';
-import { type MadeSearch, SearchMaker } from '../support/random-criteria.ts';
+import { type MadeOrder, type MadeSearch, SearchMaker } from '../support/random-criteria.ts';
 import { madeTypes, randomResource, randomTerminology, terminologyCount } from '../support/random-resources.ts';
 import { below, pick, type Random, seeded } from '../support/random-search.ts';
 import { madeIds } from '../support/random-values.ts';
@@ -19,6 +19,8 @@ import { onBothStores } from '../support/stores.ts';
 const TIME_ZONE = 'America/New_York';
 const CHANGES = 60;
 const SEARCHES = 100;
+/** Instants of the past that are searched. */
+const PAST_MAX = 4;
 /** After so many failures the rest would only repeat them. */
 const FAILURES_MAX = 5;
 
@@ -48,6 +50,8 @@ class Run {
   readonly #clock: SteppedClock;
   readonly #random: Random;
   readonly #maker: SearchMaker;
+  /** What was there at some instants, the last ones. */
+  readonly #past = new Map<number, SlowSearch>();
   /** Searches by the kinds of their criteria. */
   readonly kinds = new Map<string, number>();
 
@@ -73,6 +77,7 @@ class Run {
   async change(): Promise<void> {
     const random = this.#random;
     this.#clock.step(pick(random, [1, 1, 1000, 60_000, 3_600_000]));
+    if (random() < 0.02) this.#remember();
     if (random() < 0.02) {
       await this.#put(randomTerminology(random, below(random, terminologyCount)));
       return;
@@ -85,6 +90,14 @@ class Run {
     } else if (random() < 0.8) {
       await this.#put(randomResource(random, type, id));
     } else await this.#transaction(type);
+  }
+
+  /** An instant that lies after what was written and before what will be, also where stamps run ahead of the clock. */
+  #remember(): void {
+    this.#past.set(this.#clock.now() + 1000, this.#slow.snapshot());
+    this.#clock.step(2000);
+    const [oldest] = this.#past.keys();
+    if (this.#past.size > PAST_MAX && oldest !== undefined) this.#past.delete(oldest);
   }
 
   async #transaction(type: string): Promise<void> {
@@ -105,8 +118,8 @@ class Run {
 
   /** One search by both; what is wrong with it in words, or undefined. */
   async compare(): Promise<string | undefined> {
-    const made = this.#maker.search();
-    for (const kind of new Set(made.criteria.flatMap(kindsIn))) this.kinds.set(kind, (this.kinds.get(kind) ?? 0) + 1);
+    const made = this.#maker.search([...this.#past.keys()]);
+    for (const kind of new Set(kindsOf(made))) this.kinds.set(kind, (this.kinds.get(kind) ?? 0) + 1);
     // Pages cost a request each, so not every search is paged.
     const pageSize = this.#random() < 0.4 ? 1 + below(this.#random, 5) : undefined;
     const wrong = await this.#difference(made, pageSize);
@@ -127,7 +140,8 @@ class Run {
     const reply = await this.#tested.ask('GET', `${url}${url.includes('?') ? '&' : '?'}_count=500`);
     if (reply.status !== 200) return `GET ${url} is ${reply.status}: ${reply.text.slice(0, 500)}`;
     const ids = matchIds(reply);
-    const expected = this.#slow.search(made.type, made.criteria, this.#clock.now()).map(({ id }) => id);
+    const slow = this.#slowFor(made);
+    const expected = slow.search(made.type, made.criteria, this.#clock.now()).map(({ id }) => id);
     this.searches++;
     this.hits += ids.length;
     if (ids.length > 0) this.found++;
@@ -136,7 +150,7 @@ class Run {
     if (new Set(ids).size !== ids.length) return `GET ${url} finds one twice: ${ids.join(' ')}`;
     if (missed.length + wrong.length > 0) {
       const lines = [...missed, ...wrong].slice(0, 3).map((id) => {
-        const resource = this.#slow.resources.get(`${made.type}/${id}`);
+        const resource = slow.resources.get(`${made.type}/${id}`);
         return `${missed.includes(id) ? 'missed' : 'should not be found'}: ${JSON.stringify(resource)}`;
       });
       return `GET ${url} (now ${new Date(this.#clock.now()).toISOString()})\n${lines.join('\n')}`;
@@ -146,10 +160,16 @@ class Run {
     return misorder !== undefined || pageSize === undefined ? misorder : this.#pagesDiffer(url, ids, pageSize);
   }
 
+  #slowFor({ asOf }: MadeSearch): SlowSearch {
+    return (asOf === undefined ? undefined : this.#past.get(asOf)) ?? this.#slow;
+  }
+
   /** A resource of which another part is shown than was asked for. */
-  #miscut({ type, selection }: MadeSearch, reply: Reply): string | undefined {
+  #miscut(made: MadeSearch, reply: Reply): string | undefined {
+    const { type, selection } = made;
+    const { resources } = this.#slowFor(made);
     for (const { resource } of reply.json.entry ?? []) {
-      const stored = this.#slow.resources.get(`${type}/${resource.id}`);
+      const stored = resources.get(`${type}/${resource.id}`);
       if (stored === undefined) continue;
       const expected = selection === undefined ? stored : subsetOf(stored, selection, definitions);
       if (isDeepStrictEqual(resource, expected)) continue;
@@ -160,7 +180,8 @@ class Run {
 
   /** Two neighbours that stand in the wrong order. */
   #misorder(made: MadeSearch, ids: readonly string[]): string | undefined {
-    const resources = ids.map((id) => this.#slow.resources.get(`${made.type}/${id}`));
+    const slow = this.#slowFor(made);
+    const resources = ids.map((id) => slow.resources.get(`${made.type}/${id}`));
     for (let at = 1; at < resources.length; at++) {
       const [before, after] = [resources[at - 1], resources[at]];
       if (before === undefined || after === undefined || this.#mayPrecede(made.sort, before, after)) continue;
@@ -170,20 +191,27 @@ class Run {
   }
 
   #mayPrecede(sort: MadeSearch['sort'], before: StoredResource, after: StoredResource): boolean {
-    for (const { code, descending } of sort) {
-      const [a, b]: SlowSortValue[] = [before, after].map((one) => this.#slow.sortValue(one, code, descending));
+    for (const order of sort) {
+      const { descending } = order;
+      const [a, b]: SlowSortValue[] = [before, after].map((one) =>
+        'chain' in order
+          ? this.#slow.chainedSortValue(one, order.chain, descending)
+          : this.#slow.sortValue(one, order.code, descending),
+      );
+      const [type, code] =
+        'chain' in order ? [order.chain.target, order.chain.next] : [before.resourceType, order.code];
+      const parameter = this.#slow.parameter(type, code);
       if (a === undefined || b === undefined) return true;
       if (a === null || b === null) {
         if (a === b) continue;
         // Where undated resources stand in an ascending order of dates is for the server to choose; all else comes last.
-        return b === null || this.#slow.parameter(before.resourceType, code).type === 'date';
+        return b === null || (parameter.type === 'date' && !('chain' in order));
       }
-      const order = compareValues(a, b);
-      if (order !== 0) return descending ? order > 0 : order < 0;
+      const sign = compareValues(a, b);
+      if (sign !== 0) return descending ? sign > 0 : sign < 0;
       // Texts alike but for case and accents, codes of several systems, numbers in several units, and dates that begin
       // together but do not end together may have an order of their own.
-      const { type } = this.#slow.parameter(before.resourceType, code);
-      if (typeof a === 'string' || type === 'date' || type === 'quantity') return true;
+      if (typeof a === 'string' || parameter.type === 'date' || parameter.type === 'quantity') return true;
     }
     return true;
   }
@@ -207,12 +235,26 @@ function accepted(reply: Reply): Reply {
   throw new Error(`the made-up resource was refused, ${reply.status}: ${reply.text.slice(0, 500)}`);
 }
 
-function urlOf({ type, criteria, sort, selection }: MadeSearch): string {
+function urlOf({ type, criteria, sort, selection, asOf }: MadeSearch): string {
   const parts = criteria.map(queryOf);
-  if (sort.length > 0) parts.push(`_sort=${sort.map(({ code, descending }) => `${descending ? '-' : ''}${code}`)}`);
+  if (sort.length > 0) parts.push(`_sort=${sort.map(orderText)}`);
+  if (asOf !== undefined) parts.push(`_asOf=${new Date(asOf).toISOString()}`);
   if (selection?.kind === 'elements') parts.push(`_elements=${selection.elements}`);
   else if (selection !== undefined) parts.push(`_summary=${selection.kind}`);
   return parts.length === 0 ? type : `${type}?${parts.join('&')}`;
+}
+
+function orderText(order: MadeOrder): string {
+  const name = 'chain' in order ? `${order.chain.code}:${order.chain.target}.${order.chain.next}` : order.code;
+  return `${order.descending ? '-' : ''}${name}`;
+}
+
+function kindsOf({ criteria, sort, asOf }: MadeSearch): string[] {
+  return [
+    ...criteria.flatMap(kindsIn),
+    ...(asOf === undefined ? [] : ['_asOf']),
+    ...(sort.some((order) => 'chain' in order) ? ['sorted by a chain'] : []),
+  ];
 }
 
 /** What a criterion consists of, for the count of what was tried. */

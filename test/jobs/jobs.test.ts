@@ -12,7 +12,7 @@ const LEASE_MS = 30_000;
 const DAY_MS = 24 * 60 * 60 * 1000;
 /** Real time: how often the runners look, and how long a test waits for what must come. */
 const LOOK_MS = 5;
-const WAIT_MS = 8_000;
+const WAIT_MS = 20_000;
 
 interface MovedClock extends Clock {
   move(ms: number): void;

@@ -1,11 +1,16 @@
 // Request number so-and-so of a seed: the same numbers give the same request, so that any one of them can be sent again.
 import { gzipSync } from 'node:zlib';
 
-import { randomBundle, randomDefinition, randomDelete, randomPatch, randomWrite } from './fuzz-content.ts';
-import { randomHeaders, randomOperation, randomRead } from './fuzz-operations.ts';
+import { randomBundle } from './fuzz-bundle.ts';
+import { randomDefinition } from './fuzz-definition.ts';
+import { randomHeaders } from './fuzz-headers.ts';
+import { randomOperation } from './fuzz-operations.ts';
+import { randomPatch } from './fuzz-patch.ts';
+import { randomRead } from './fuzz-read.ts';
 import type { FuzzRequest, Target } from './fuzz-request.ts';
 import { anyType, randomQuery, randomSearch } from './fuzz-search.ts';
 import { chance, type Wild, weighted } from './fuzz-values.ts';
+import { randomDelete, randomWrite } from './fuzz-write.ts';
 import { pick, seeded } from './random-search.ts';
 
 export function requestAt(seed: number, at: number, target: Target): FuzzRequest {

@@ -1,6 +1,9 @@
 // One made-up request, and what it is about.
 import type { Subjects } from './fuzz-search.ts';
 
+// biome-ignore lint/suspicious/noExplicitAny: resources are there to be damaged
+export type Json = any;
+
 export interface FuzzRequest {
   method: string;
   /** Path and query below the base, as they go over the wire. */
@@ -12,8 +15,7 @@ export interface FuzzRequest {
 
 /** What is there to be searched, changed and broken. */
 export interface Target extends Subjects {
-  // biome-ignore lint/suspicious/noExplicitAny: resources are there to be damaged
-  samples: readonly any[];
+  samples: readonly Json[];
   /** Jobs that the server told of. */
   jobs: string[];
 }

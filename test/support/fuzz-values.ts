@@ -240,3 +240,6 @@ export function referenceText(random: Wild, known: readonly string[]): string {
     ],
   ]);
 }
+
+/** Ids of what is written: few, so that they meet, and so that the store does not grow. */
+export const fuzzId = (random: Wild): string => `f-${below(random, 60)}`;

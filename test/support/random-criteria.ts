@@ -14,15 +14,20 @@ import type {
   SlowSelection,
   WordQuery,
 } from './slow-criteria.ts';
-import type { SlowSearch } from './slow-search.ts';
+import type { ChainedOrder, SlowSearch } from './slow-search.ts';
 import { wordsOf } from './slow-words.ts';
 
 export interface MadeSearch {
   type: string;
   criteria: SlowCriterion[];
-  sort: { code: string; descending: boolean }[];
+  sort: MadeOrder[];
   selection?: SlowSelection;
+  /** What was there at this instant is searched, ms since the epoch. */
+  asOf?: number;
 }
+
+/** A parameter, or one of what a reference leads to. */
+export type MadeOrder = { descending: boolean } & ({ code: string } | { chain: ChainedOrder });
 
 export class SearchMaker {
   readonly #random: Random;
@@ -35,16 +40,40 @@ export class SearchMaker {
     this.#definitions = definitions;
   }
 
-  search(): MadeSearch {
+  /** `instants`: of the past, which can be searched. */
+  search(instants: readonly number[]): MadeSearch {
     const random = this.#random;
     const type = pick(random, madeTypes);
+    if (instants.length > 0 && chance(random, 0.06)) return this.#pastSearch(type, pick(random, instants));
     const criteria = Array.from({ length: pick(random, [0, 1, 1, 1, 1, 2, 2, 3]) }, () => this.#criterion(type, 2));
-    const sortable = this.#codes(type).filter((code) => this.#isSortable(type, code));
-    const sort = Array.from({ length: pick(random, [0, 0, 0, 1, 1, 2]) }, () => ({
-      code: pick(random, sortable),
-      descending: chance(random, 0.5),
-    }));
+    const sort = Array.from({ length: pick(random, [0, 0, 0, 1, 1, 2]) }, () =>
+      chance(random, 0.1) ? this.#chainedOrder(type) : this.#order(type),
+    );
     return { type, criteria, sort, ...(chance(random, 0.15) ? { selection: this.#selection(type) } : {}) };
+  }
+
+  /** Of parameters and orders about a resource itself: what others were like then is not known. */
+  #pastSearch(type: string, asOf: number): MadeSearch {
+    const random = this.#random;
+    const criteria = Array.from({ length: pick(random, [0, 1, 1, 2]) }, () => this.#parameter(type)).filter(
+      ({ kind, ...rest }) => kind === 'composite' || !('code' in rest) || rest.code !== 'near',
+    );
+    const sort = Array.from({ length: pick(random, [0, 1, 2]) }, () => this.#order(type));
+    return { type, criteria, sort, asOf };
+  }
+
+  #order(type: string): MadeOrder {
+    const sortable = this.#codes(type).filter((code) => this.#isSortable(type, code));
+    return { code: pick(this.#random, sortable), descending: chance(this.#random, 0.5) };
+  }
+
+  #chainedOrder(type: string): MadeOrder {
+    const step = this.#step(type);
+    if (step === undefined) return this.#order(type);
+    const { code, target } = step;
+    const sortable = this.#codes(target).filter((one) => this.#isSortable(target, one) && !one.startsWith('_'));
+    const chain = { code, target, next: pick(this.#random, sortable) };
+    return { chain, descending: chance(this.#random, 0.5) };
   }
 
   #isSortable(type: string, code: string): boolean {

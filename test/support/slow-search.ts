@@ -45,6 +45,13 @@ export type SlowSortValue = string | number | null | undefined;
 
 type ParameterCriterion = Extract<SlowCriterion, { kind: 'parameter' }>;
 
+/** A parameter of what a reference leads to. */
+export interface ChainedOrder {
+  code: string;
+  target: string;
+  next: string;
+}
+
 /** A component of a composite parameter. */
 export interface SlowComponent {
   parameter: SearchParameter;
@@ -55,7 +62,7 @@ export class SlowSearch {
   readonly #context: SlowContext;
   /** Live resources by "Type/id". */
   readonly resources = new Map<string, StoredResource>();
-  readonly terminology = new SlowTerminology(this.resources);
+  #terminology = new SlowTerminology(this.resources);
   readonly #accessors = new Map<string, (focus: object, resource?: object) => TypedValue[]>();
   readonly #values = new WeakMap<object, Map<string, TypedValue[]>>();
   readonly #words = new WeakMap<object, Words>();
@@ -63,6 +70,14 @@ export class SlowSearch {
 
   constructor(context: SlowContext) {
     this.#context = context;
+  }
+
+  /** What is there now, to be searched later on. Codes keep meaning what they then mean. */
+  snapshot(): SlowSearch {
+    const copy = new SlowSearch(this.#context);
+    for (const [name, resource] of this.resources) copy.resources.set(name, resource);
+    copy.#terminology = this.#terminology;
+    return copy;
   }
 
   put(resource: StoredResource): void {
@@ -247,12 +262,12 @@ export class SlowSearch {
     const codings = codingsOf(stored);
     if (modifier === 'in' || modifier === 'not-in') {
       if (asked.kind !== 'text') return false;
-      const { codes, systems } = this.terminology.members(asked.text);
+      const { codes, systems } = this.#terminology.members(asked.text);
       return codings.some((coding) => isMember(coding, codes) || systems.has(coding.system ?? ''));
     }
     if (asked.kind !== 'token') return false;
     if (modifier === 'above' || modifier === 'below') {
-      const codes = this.terminology.hierarchy(modifier, asked.system ?? '', asked.code ?? '');
+      const codes = this.#terminology.hierarchy(modifier, asked.system ?? '', asked.code ?? '');
       return codes !== undefined && codings.some((coding) => isMember(coding, codes));
     }
     // What is combined are values; a system without a code is none.
@@ -466,6 +481,18 @@ export class SlowSearch {
   }
 
   // ---- order ----
+
+  /** The same of what a reference leads to. */
+  chainedSortValue(resource: StoredResource, { code, target, next }: ChainedOrder, descending: boolean): SlowSortValue {
+    const found: (string | number)[] = [];
+    for (const one of this.#followed(resource, code, target)) {
+      const value = this.sortValue(one, next, descending);
+      if (value === undefined) return undefined;
+      if (value !== null) found.push(value);
+    }
+    found.sort(compareValues);
+    return (descending ? found.at(-1) : found[0]) ?? null;
+  }
 
   /** The value that comes first in the order asked for, of those that the parameter has. */
   sortValue(resource: StoredResource, code: string, descending: boolean): SlowSortValue {

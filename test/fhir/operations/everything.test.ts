@@ -393,14 +393,12 @@ async function longRecord(t: Test, adapter: Adapter): Promise<void> {
 
   await t.test('what does not fit on a page comes with the next', async (t) => {
     const first = await get('Patient/1/$everything');
-    t.strictSame(refsOf(first, 'match'), ['Patient/1', 'List/long']);
     t.ok(refsOf(first, 'include').length < COUNT);
-    const second = await get(nextLink(first) ?? '');
-    t.strictSame(refsOf(second, 'match'), []);
-    const along = [...refsOf(first, 'include'), ...refsOf(second, 'include')];
-    t.equal(along.length, COUNT);
-    t.equal(new Set(along).size, COUNT);
-    t.equal(nextLink(second), undefined);
+    // Where a page ends also depends on how long it took; what all of them hold does not.
+    const { matches, includes } = await allPages(get, 'Patient/1/$everything');
+    t.strictSame(matches, ['Patient/1', 'List/long']);
+    t.equal(includes.length, COUNT);
+    t.equal(new Set(includes).size, COUNT);
   });
 
   await t.test('a record that refers to too many at once is refused with a way out', async (t) => {
