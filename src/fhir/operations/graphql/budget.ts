@@ -9,6 +9,7 @@ export class Budget {
   #resources = 0;
   #bytes = 0;
   #searches = 0;
+  #typesListed = 0;
   #values = 0;
   #chars = 0;
 
@@ -31,6 +32,15 @@ export class Budget {
       );
     }
     this.time();
+  }
+
+  /** A type of the schema whose fields are listed. */
+  typeListed(): void {
+    if (++this.#typesListed > limits.graphqlTypesListedMax) {
+      throw tooCostly(
+        `lists the fields of more than ${limits.graphqlTypesListedMax} types; ask for one type at a time: __type(name: "Patient")`,
+      );
+    }
   }
 
   value(value: unknown): void {

@@ -178,6 +178,7 @@ export class Resolver {
   #introspect(found: Found, { value }: Focus): void {
     const { schema, search } = this.#parts;
     const { field, args, isList, selections, type } = found.step;
+    if (field.name === 'fields') search.budget.typeListed();
     const told = introspected(field, value, args, schema);
     const values = isList
       ? (told as unknown[] | null | undefined)
