@@ -1,18 +1,21 @@
 // The composition root: the only place that knows which store, which engine and which edge work together.
 import { existsSync, readFileSync } from 'node:fs';
+import type { AccessControl, GuardedEngine } from './access-control.ts';
 import { type Clock, systemClock } from './base/clock.ts';
 import { createLog, type Log } from './base/log.ts';
-import type { Config } from './config.ts';
-import { anonymousCaller } from './fhir/access.ts';
+import { type Config, ConfigError } from './config.ts';
+import { anonymousCaller } from './fhir/access/callers.ts';
+import type { Renew } from './fhir/access/kept-caller.ts';
+import type { Security } from './fhir/capabilities.ts';
 import type { Background } from './fhir/engine.ts';
-import type { Engine } from './fhir/interaction.ts';
 import type { Maintenance } from './fhir/maintenance.ts';
-import { createHttpServer, type HttpServer } from './http/server.ts';
+import type { Access } from './http/guard.ts';
+import { createHttpServer, type HttpServer, type Tls } from './http/server.ts';
 import { loadDefinitions } from './model/definitions.ts';
 import type { Store } from './store/store.ts';
 
 /** What the server needs of an engine, and what the command line needs beyond that. */
-export type AppEngine = Engine & Omit<Maintenance, 'definitions'> & { background?: Background };
+export type AppEngine = GuardedEngine & Omit<Maintenance, 'definitions'> & { background?: Background };
 
 export interface App {
   config: Config;
@@ -21,7 +24,9 @@ export interface App {
   log: Log;
   clock: Clock;
   /** Made at first use: commands that do not serve do not need it. */
-  server(): HttpServer;
+  server(): Promise<HttpServer>;
+  /** Who may do what, made at first use; undefined while access control is off. */
+  accessControl(): Promise<AccessControl | undefined>;
   /** Starts to serve; resolves to the address. */
   listen(): Promise<string>;
   /** Stops serving, finishes what is under way, closes the store, writes the log out. Calling it twice is fine. */
@@ -45,8 +50,10 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   const clock = overrides.clock ?? systemClock;
   const log = overrides.log ?? createLog({ level: config.logLevel });
   const store = overrides.store ?? (await openStore(config, clock));
-  const engine = overrides.engine ?? (await openEngine({ config, store, clock, log }));
-  let server: HttpServer | undefined;
+  const renew: Renew = async (principal) => (await app.accessControl())?.renew(principal);
+  const engine = overrides.engine ?? (await openEngine({ config, store, clock, log, renew }));
+  let server: Promise<HttpServer> | undefined;
+  let accessControl: Promise<AccessControl | undefined> | undefined;
   let closing: Promise<void> | undefined;
 
   const app: App = {
@@ -56,22 +63,16 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
     log,
     clock,
     server: () => {
-      server ??= createHttpServer({
-        engine,
-        caller: anonymousCaller,
-        store,
-        log,
-        clock,
-        definitions: loadDefinitions,
-        baseUrl: config.baseUrl,
-        version,
-        checkHost: config.auth === 'off',
-      });
+      server ??= openServer();
       return server;
+    },
+    accessControl: () => {
+      accessControl ??= config.auth === 'off' ? Promise.resolve(undefined) : openControl();
+      return accessControl;
     },
     async listen() {
       await engine.upgradeIndex();
-      const address = await app.server().listen({ host: config.host, port: config.port });
+      const address = await (await app.server()).listen({ host: config.host, port: config.port });
       engine.background?.start();
       return address;
     },
@@ -82,12 +83,62 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   };
   return app;
 
+  async function openServer(): Promise<HttpServer> {
+    return createHttpServer({
+      engine,
+      access: accessOf(config, engine, await app.accessControl()),
+      store,
+      log,
+      clock,
+      definitions: loadDefinitions,
+      baseUrl: config.baseUrl,
+      version,
+      checkHost: config.auth === 'off',
+      ...(config.tls === undefined ? {} : { tls: readTls(config.tls) }),
+    });
+  }
+
+  async function openControl(): Promise<AccessControl> {
+    const { openAccessControl } = await import('./access-control.ts');
+    const onFault = (error: unknown) => log.error('access control failed', error);
+    return openAccessControl({ config, store, engine, clock, onFault });
+  }
+
   async function closeAll(): Promise<void> {
-    await server?.close();
+    await (await server)?.close();
     await engine.background?.stop();
+    await (await accessControl)?.close();
     await store.close();
     await log.flush();
   }
+}
+
+function accessOf(config: Config, engine: GuardedEngine, control: AccessControl | undefined): Access {
+  if (control === undefined) return { kind: 'open', caller: anonymousCaller };
+  const { trustedProxies, corsOrigins, acceptsPlainHttp, limitsRates, metricsFrom } = config;
+  return {
+    kind: 'guarded',
+    authentication: control.authentication,
+    callerOf: engine.callerOf,
+    trustedProxies,
+    corsOrigins,
+    acceptsPlainHttp,
+    limitsRates,
+    metricsFrom,
+  };
+}
+
+/** Throws ConfigError where a file cannot be read. */
+export function readTls({ certFile, keyFile }: NonNullable<Config['tls']>): Tls {
+  const read = (name: string, file: string): Buffer => {
+    try {
+      return readFileSync(file);
+    } catch (error) {
+      const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+      throw new ConfigError([`${name}: ${file} cannot be read (${code})`]);
+    }
+  };
+  return { cert: read('CARELOOM_TLS_CERT', certFile), key: read('CARELOOM_TLS_KEY', keyFile) };
 }
 
 /** Only the adapter in use is loaded: the MongoDB driver alone takes longer to load than SQLite to open. */
@@ -105,9 +156,10 @@ interface EngineParts {
   store: Store;
   clock: Clock;
   log: Log;
+  renew: Renew;
 }
 
-async function openEngine({ config, store, clock, log }: EngineParts): Promise<AppEngine> {
+async function openEngine({ config, store, clock, log, renew }: EngineParts): Promise<AppEngine> {
   const { createEngine } = await import('./fhir/engine.ts');
   return createEngine({
     store,
@@ -117,9 +169,23 @@ async function openEngine({ config, store, clock, log }: EngineParts): Promise<A
     timeZone: config.timeZone,
     software: { name: 'careloom', version, date: releaseDate },
     checkReferences: config.references === 'check',
+    audit: config.audit,
+    ...(config.auth === 'off' ? {} : { renew, security: securityOf(config.baseUrl) }),
     onFault: (error, kind) => log.error('background work failed', error, { interaction: kind }),
     ...(config.linkSecret === undefined ? {} : { linkSecret: config.linkSecret }),
   });
+}
+
+/** Where tokens are to be had, as the CapabilityStatement tells it. */
+function securityOf(baseUrl: string): Security {
+  const auth = `${baseUrl.replace(/\/fhir$/, '')}/auth`;
+  return {
+    authorize: `${auth}/authorize`,
+    token: `${auth}/token`,
+    introspect: `${auth}/introspect`,
+    revoke: `${auth}/revoke`,
+    manage: `${auth}/account`,
+  };
 }
 
 function readVersion(): string {

@@ -1,5 +1,6 @@
 // Settings: environment variables with the prefix CARELOOM_, checked once at start. The table below is their only home;
 // `careloom help` and the README print it.
+import { BlockList, isIP } from 'node:net';
 import { Ajv, type ErrorObject } from 'ajv';
 import { type LogLevel, logLevels } from './base/log.ts';
 import { nearest } from './base/text.ts';
@@ -18,7 +19,27 @@ export interface Config {
   timeZone: string;
   /** Sample practice on an empty store; undefined: the command decides. */
   sample: boolean | undefined;
-  auth: 'off';
+  auth: 'on' | 'off';
+  /** What keys are derived from; undefined: made once and kept in the data folder. */
+  secret: string | undefined;
+  /** Every request is put on record. */
+  audit: boolean;
+  /** File that signed checkpoints of the audit record are added to. */
+  auditCheckpoints: string | undefined;
+  /** File that names other authorization servers whose tokens count. */
+  issuers: string | undefined;
+  /** Whether apps may register themselves, and with what. */
+  registration: 'off' | 'token' | 'approval';
+  /** PEM files; undefined: plain HTTP. */
+  tls: { certFile: string; keyFile: string } | undefined;
+  /** Addresses and networks of proxies whose X-Forwarded-For and X-Forwarded-Proto count. */
+  trustedProxies: readonly string[];
+  /** Tokens and passwords are taken also where they could be read on the way. */
+  acceptsPlainHttp: boolean;
+  corsOrigins: 'any' | readonly string[];
+  limitsRates: boolean;
+  /** Addresses and networks that get /metrics while access control is on. */
+  metricsFrom: readonly string[];
   logLevel: LogLevel;
   references: 'check' | 'accept';
   /** Key that paging links are signed with, when several processes must share one that is not in the store. */
@@ -56,9 +77,10 @@ export const settings: readonly Setting[] = [
   {
     name: 'CARELOOM_HOST',
     fallback: '127.0.0.1',
-    accepts: 'a loopback address: 127.0.0.1, ::1 or localhost (careloom has no access control yet)',
-    description: 'Address to listen at.',
-    schema: { type: 'string', pattern: '^(localhost|::1|127\\.\\d{1,3}\\.\\d{1,3}\\.\\d{1,3})$' },
+    accepts: 'localhost, or an address of this machine; 0.0.0.0 or :: for all of them',
+    description:
+      'Address to listen at. Any but loopback needs access control, and TLS, a trusted proxy or CARELOOM_PLAIN_HTTP=accept.',
+    schema: { type: 'string', format: 'host' },
   },
   {
     name: 'CARELOOM_PORT',
@@ -97,10 +119,95 @@ export const settings: readonly Setting[] = [
   },
   {
     name: 'CARELOOM_AUTH',
+    fallback: 'on',
+    accepts: 'on or off; off on loopback only',
+    description: 'Access control: SMART on FHIR tokens, users, roles. Off: whoever reaches the server may do anything.',
+    schema: { type: 'string', enum: ['on', 'off'] },
+  },
+  {
+    name: 'CARELOOM_SECRET',
+    fallback: 'made once and kept in <CARELOOM_DATA>/secret',
+    accepts: 'at least 32 characters; the same for all processes on one store',
+    description: 'What the keys are derived from that encrypt second factors and signing keys.',
+    schema: { type: 'string', minLength: 32, maxLength: 4096 },
+    isSecret: true,
+  },
+  {
+    name: 'CARELOOM_AUDIT',
+    fallback: 'as CARELOOM_AUTH',
+    accepts: 'on or off',
+    description: 'Put every request on record: who did what to whose data.',
+    schema: { type: 'string', enum: ['on', 'off'] },
+  },
+  {
+    name: 'CARELOOM_AUDIT_CHECKPOINTS',
+    fallback: 'none',
+    accepts: 'a file, best on another machine or volume',
+    description: 'Where signed checkpoints of the audit record are added, which show if its end was cut off.',
+    schema: { type: 'string', minLength: 1 },
+  },
+  {
+    name: 'CARELOOM_ISSUERS',
+    fallback: 'none',
+    accepts: 'a JSON file: a list of issuers, see the section on access',
+    description: 'Other authorization servers whose tokens for machines are accepted.',
+    schema: { type: 'string', minLength: 1 },
+  },
+  {
+    name: 'CARELOOM_REGISTRATION',
     fallback: 'off',
-    accepts: 'off (careloom has no access control yet, and listens on loopback only)',
-    description: 'Access control.',
-    schema: { type: 'string', enum: ['off'] },
+    accepts: 'off, token (one that an administrator hands out) or approval (an administrator approves the app)',
+    description: 'Whether apps may register themselves.',
+    schema: { type: 'string', enum: ['off', 'token', 'approval'] },
+  },
+  {
+    name: 'CARELOOM_TLS_CERT',
+    fallback: 'none: plain HTTP',
+    accepts: 'a PEM file, with CARELOOM_TLS_KEY',
+    description: 'Certificate, with its chain. SIGHUP reads it anew.',
+    schema: { type: 'string', minLength: 1 },
+  },
+  {
+    name: 'CARELOOM_TLS_KEY',
+    fallback: 'none: plain HTTP',
+    accepts: 'a PEM file, with CARELOOM_TLS_CERT',
+    description: "The certificate's private key.",
+    schema: { type: 'string', minLength: 1 },
+  },
+  {
+    name: 'CARELOOM_TRUSTED_PROXIES',
+    fallback: 'none',
+    accepts: 'addresses and networks such as 10.0.0.5, 10.1.0.0/16, with commas between them',
+    description: 'Proxies whose X-Forwarded-For and X-Forwarded-Proto count; they are to do the TLS.',
+    schema: { type: 'string', format: 'networks' },
+  },
+  {
+    name: 'CARELOOM_PLAIN_HTTP',
+    fallback: 'refuse',
+    accepts: 'refuse or accept',
+    description: 'Whether tokens and passwords are taken from other machines without TLS, where others can read them.',
+    schema: { type: 'string', enum: ['refuse', 'accept'] },
+  },
+  {
+    name: 'CARELOOM_CORS_ORIGINS',
+    fallback: '*',
+    accepts: '*, none, or origins such as https://app.example with commas between them',
+    description: 'Web pages of which origins may call with a token. Never with cookies.',
+    schema: { type: 'string', format: 'origins' },
+  },
+  {
+    name: 'CARELOOM_RATE_LIMITS',
+    fallback: 'on',
+    accepts: 'on or off',
+    description: 'Limits on requests of one client, person or address, while access control is on.',
+    schema: { type: 'string', enum: ['on', 'off'] },
+  },
+  {
+    name: 'CARELOOM_METRICS_FROM',
+    fallback: '127.0.0.0/8, ::1',
+    accepts: 'addresses and networks, with commas between them',
+    description: 'Who gets /metrics while access control is on.',
+    schema: { type: 'string', format: 'networks' },
   },
   {
     name: 'CARELOOM_LOG_LEVEL',
@@ -158,19 +265,109 @@ export function readConfig(environment: Environment): Config {
   const dataDir = given.CARELOOM_DATA ?? './data';
   const host = given.CARELOOM_HOST ?? '127.0.0.1';
   const port = Number(given.CARELOOM_PORT ?? given.PORT ?? '8080');
-  return {
+  const tls = tlsSetting(given);
+  const config: Config = {
     store: storeSetting(given.CARELOOM_STORE ?? `sqlite:${dataDir}/careloom.db`),
     dataDir,
     host,
     port,
-    baseUrl: (given.CARELOOM_BASE_URL ?? defaultBaseUrl(host, port)).replace(/\/$/, ''),
+    baseUrl: (given.CARELOOM_BASE_URL ?? `${rootUrl({ host, port, tls })}/fhir`).replace(/\/$/, ''),
     timeZone: given.CARELOOM_TIME_ZONE ?? Intl.DateTimeFormat().resolvedOptions().timeZone,
     sample: given.CARELOOM_SAMPLE === undefined ? undefined : given.CARELOOM_SAMPLE === 'on',
-    auth: 'off',
     logLevel: logLevels.find((level) => level === given.CARELOOM_LOG_LEVEL) ?? 'info',
     references: given.CARELOOM_REFERENCES === 'check' ? 'check' : 'accept',
     linkSecret: given.CARELOOM_LINK_SECRET,
+    tls,
+    ...accessSettings(given),
   };
+  const exposures = exposureProblems(config, given);
+  if (exposures.length > 0) throw new ConfigError(exposures);
+  return config;
+}
+
+/** Where the server itself is reached, without a slash at the end. */
+export function rootUrl({ host, port, tls }: Pick<Config, 'host' | 'port' | 'tls'>): string {
+  return `${tls === undefined ? 'http' : 'https'}://${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
+type AccessSetting =
+  | 'auth'
+  | 'secret'
+  | 'audit'
+  | 'auditCheckpoints'
+  | 'issuers'
+  | 'registration'
+  | 'trustedProxies'
+  | 'acceptsPlainHttp'
+  | 'corsOrigins'
+  | 'limitsRates'
+  | 'metricsFrom';
+
+function accessSettings(given: Record<string, string>): Pick<Config, AccessSetting> {
+  const auth = given.CARELOOM_AUTH === 'off' ? 'off' : 'on';
+  const registration = given.CARELOOM_REGISTRATION;
+  return {
+    auth,
+    secret: given.CARELOOM_SECRET,
+    audit: (given.CARELOOM_AUDIT ?? auth) === 'on',
+    auditCheckpoints: given.CARELOOM_AUDIT_CHECKPOINTS,
+    issuers: given.CARELOOM_ISSUERS,
+    registration: registration === 'token' || registration === 'approval' ? registration : 'off',
+    trustedProxies: listOf(given.CARELOOM_TRUSTED_PROXIES ?? ''),
+    acceptsPlainHttp: given.CARELOOM_PLAIN_HTTP === 'accept',
+    corsOrigins: corsSetting(given.CARELOOM_CORS_ORIGINS ?? '*'),
+    limitsRates: given.CARELOOM_RATE_LIMITS !== 'off',
+    metricsFrom: listOf(given.CARELOOM_METRICS_FROM ?? '127.0.0.0/8, ::1'),
+  };
+}
+
+/** What is accepted by itself, and not together with the rest. */
+function exposureProblems({ auth, host, tls, ...config }: Config, given: Record<string, string>): string[] {
+  const problems: string[] = [];
+  if ((given.CARELOOM_TLS_CERT === undefined) !== (given.CARELOOM_TLS_KEY === undefined)) {
+    problems.push('CARELOOM_TLS_CERT and CARELOOM_TLS_KEY need each other; set both');
+  }
+  if (auth === 'on' && !new URL(config.baseUrl).pathname.endsWith('/fhir')) {
+    problems.push(
+      `CARELOOM_BASE_URL is '${config.baseUrl}', which is not accepted with CARELOOM_AUTH=on; accepted: an address that ends in /fhir, as the pages for signing in are beside it`,
+    );
+  }
+  if (isLoopback(host)) return problems;
+  const isShielded = tls !== undefined || config.trustedProxies.length > 0 || config.acceptsPlainHttp;
+  if (auth === 'off') {
+    problems.push(
+      `CARELOOM_HOST is '${host}', which is not accepted with CARELOOM_AUTH=off; accepted: a loopback address: 127.0.0.1, ::1 or localhost`,
+    );
+  } else if (!isShielded) {
+    problems.push(
+      `CARELOOM_HOST is '${host}', where tokens and passwords could be read on the way; set CARELOOM_TLS_CERT and CARELOOM_TLS_KEY, or CARELOOM_TRUSTED_PROXIES, or CARELOOM_PLAIN_HTTP=accept, or use a loopback address`,
+    );
+  }
+  if (given.CARELOOM_BASE_URL === undefined && (host === '0.0.0.0' || host === '::')) {
+    problems.push(`CARELOOM_BASE_URL is needed with CARELOOM_HOST=${host}: how clients are to reach the server`);
+  }
+  return problems;
+}
+
+/** Nobody but this machine reaches the address. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(host);
+}
+
+function tlsSetting({ CARELOOM_TLS_CERT: certFile, CARELOOM_TLS_KEY: keyFile }: Record<string, string>): Config['tls'] {
+  return certFile === undefined || keyFile === undefined ? undefined : { certFile, keyFile };
+}
+
+function corsSetting(text: string): Config['corsOrigins'] {
+  if (text === '*') return 'any';
+  return text === 'none' ? [] : listOf(text);
+}
+
+function listOf(text: string): string[] {
+  return text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
 }
 
 /** The settings table as Markdown, for the README. */
@@ -196,6 +393,9 @@ function problemsOf(given: Record<string, string>): string[] {
   ajv.addFormat('port', (text: string) => /^\d{1,5}$/.test(text) && Number(text) >= 1 && Number(text) <= 65_535);
   ajv.addFormat('base-url', isBaseUrl);
   ajv.addFormat('time-zone', isTimeZone);
+  ajv.addFormat('host', (text: string) => text === 'localhost' || isIP(text) !== 0);
+  ajv.addFormat('networks', (text: string) => listOf(text).every(isNetwork));
+  ajv.addFormat('origins', (text: string) => text === '*' || text === 'none' || listOf(text).every(isOrigin));
   const properties = Object.fromEntries(settings.map(({ name, schema }) => [name, schema]));
   const check = ajv.compile({ type: 'object', properties, additionalProperties: false });
   if (check(given)) return [];
@@ -224,6 +424,22 @@ function isBaseUrl(text: string): boolean {
   return (protocol === 'http:' || protocol === 'https:') && search === '' && hash === '' && username === '';
 }
 
+function isNetwork(text: string): boolean {
+  const [address = '', bits, ...more] = text.split('/');
+  const version = isIP(address);
+  if (version === 0 || more.length > 0 || (bits !== undefined && !/^\d{1,3}$/.test(bits))) return false;
+  try {
+    new BlockList().addSubnet(address, Number(bits ?? 32), version === 6 ? 'ipv6' : 'ipv4');
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function isOrigin(text: string): boolean {
+  return URL.canParse(text) && new URL(text).origin === text;
+}
+
 function isTimeZone(text: string): boolean {
   try {
     new Intl.DateTimeFormat('en', { timeZone: text });
@@ -237,8 +453,4 @@ function storeSetting(text: string): StoreSetting {
   return text.startsWith('sqlite:')
     ? { kind: 'sqlite', path: text.slice('sqlite:'.length) }
     : { kind: 'mongo', url: text };
-}
-
-function defaultBaseUrl(host: string, port: number): string {
-  return `http://${host.includes(':') ? `[${host}]` : host}:${port}/fhir`;
 }

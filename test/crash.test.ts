@@ -10,6 +10,7 @@ import { systemClock } from '../src/base/clock.ts';
 import { openMongoStore } from '../src/store/mongo/open.ts';
 import { openSqliteStore } from '../src/store/sqlite/open.ts';
 import type { Store } from '../src/store/store.ts';
+import { type Acknowledged, auditContradictions, killWriter } from './support/audit-load.ts';
 import { CrashLoad, send } from './support/crash-load.ts';
 import { engineOn } from './support/engine.ts';
 import { type Mongod, startMongod, withDatabase } from './support/mongod.ts';
@@ -23,6 +24,8 @@ const rounds = given > 0 ? given : 50;
 const budgetMs = given > 0 ? Number.POSITIVE_INFINITY : 50_000;
 const roundsMin = 8;
 const databaseRounds = given > 0 ? Math.ceil(given / 10) : 3;
+/** Kills of a process that writes to the store without a server before it. */
+const writerRounds = given > 0 ? given : 6;
 const workers = 12;
 const seed = Number(process.env.CARELOOM_CRASH_SEED ?? Date.now() % 1_000_000);
 
@@ -37,7 +40,13 @@ await t.test('the server is killed: SQLite', async (t) => {
   await killServers(t, { url: `sqlite:${path}`, open: () => openSqliteStore({ path, clock: systemClock }) });
 });
 
+await t.test('a writer is killed: its audit record, SQLite', async (t) => {
+  const path = join(folder, 'audit.db');
+  await killWriters(t, { url: `sqlite:${path}`, open: () => openSqliteStore({ path, clock: systemClock }) });
+});
+
 if (mongod instanceof Error) {
+  await t.test('a writer is killed: its audit record, MongoDB', { skip: `no mongod: ${mongod.message}` }, () => {});
   await t.test('the server is killed: MongoDB', { skip: `no mongod: ${mongod.message}` }, () => {});
   await t.test('the database is killed', { skip: `no mongod: ${mongod.message}` }, () => {});
 } else {
@@ -45,6 +54,10 @@ if (mongod instanceof Error) {
   await t.test('the server is killed: MongoDB', async (t) => {
     const url = withDatabase(mongod.url);
     await killServers(t, { url, open: () => openMongoStore({ url, clock: systemClock }) });
+  });
+  await t.test('a writer is killed: its audit record, MongoDB', async (t) => {
+    const url = withDatabase(mongod.url);
+    await killWriters(t, { url, open: () => openMongoStore({ url, clock: systemClock }) });
   });
   await t.test('the database is killed: 503 with Retry-After while it is away, recovery without a restart', (t) =>
     killDatabase(t, mongod),
@@ -84,8 +97,24 @@ async function killServers(t: Test, place: Place): Promise<void> {
   );
 }
 
+/** Each write has its row in the audit record, each row its write, and no chain has a gap. */
+async function killWriters(t: Test, { url, open }: Place): Promise<void> {
+  const random = seeded(seed);
+  const acknowledged: Acknowledged[] = [];
+  for (let round = 0; round < writerRounds; round++) {
+    acknowledged.push(...(await killWriter(url, { round, ms: 50 + below(random, 400) })));
+    const store = await open();
+    const problems = await auditContradictions(store, acknowledged);
+    for await (const problem of store.verify({})) problems.push(problem);
+    await store.close();
+    t.strictSame(problems.slice(0, 10), [], `round ${round + 1}: ${acknowledged.length} acknowledged so far`);
+    if (problems.length > 0) break;
+  }
+  t.ok(acknowledged.length > writerRounds * 10, 'there was load');
+}
+
 function startOn(url: string): Promise<ServerProcess> {
-  return startServer({ cwd: folder, env: { CARELOOM_STORE: url, CARELOOM_LOG_LEVEL: 'error' } });
+  return startServer({ cwd: folder, env: { CARELOOM_STORE: url, CARELOOM_AUDIT: 'on', CARELOOM_LOG_LEVEL: 'error' } });
 }
 
 async function killUnderLoad(load: CrashLoad, server: ServerProcess, random: Random): Promise<void> {
@@ -103,8 +132,9 @@ async function verify(t: Test, place: Place): Promise<void> {
   const { engine } = await engineOn(store);
   const problems = [];
   for await (const problem of engine.verify()) problems.push(problem);
+  problems.push(...(await auditContradictions(store, [])));
   await store.close();
-  t.strictSame(problems.slice(0, 10), [], 'index, rows and history agree');
+  t.strictSame(problems.slice(0, 10), [], 'index, rows, history and audit record agree');
 }
 
 async function killDatabase(t: Test, mongod: Mongod): Promise<void> {

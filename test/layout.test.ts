@@ -30,12 +30,16 @@ const homes: Record<string, readonly string[]> = {
   mongodb: ['store/mongo/'],
   'node:sqlite': ['store/sqlite/'],
   pino: ['base/log.ts'],
-  ajv: ['config.ts'],
+  ajv: ['config.ts', 'external-issuers.ts'],
   'prom-client': ['http/metrics.ts'],
   saxes: ['model/xml.ts'],
   fhirpath: ['model/path.ts'],
   graphql: ['fhir/operations/graphql/'],
   '@lhncbc/ucum-lhc': ['terminology/ucum.ts'],
+  jose: ['auth/jwt.ts'],
+  undici: ['base/net.ts'],
+  otpauth: ['auth/users/totp.ts'],
+  '@simplewebauthn/server': ['auth/users/passkeys.ts'],
 };
 
 const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));

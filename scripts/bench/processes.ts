@@ -30,6 +30,7 @@ export async function startServer(store: string, profileDir?: string): Promise<S
     PORT: String(port),
     CARELOOM_STORE: store,
     CARELOOM_SAMPLE: 'off',
+    CARELOOM_AUTH: 'off',
     CARELOOM_TIME_ZONE: 'UTC',
   };
   const startedAt = performance.now();

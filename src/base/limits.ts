@@ -40,6 +40,8 @@ export const limits = {
   addedExpressionPartsMax: 1_000,
   /** Resources that an _asOf search may find, and those changed since that it may look at. */
   asOfMatchesMax: 10_000,
+  /** Resources of a type whose history is asked for by search parameters: each list of versions is looked up. */
+  historyMatchesMax: 1_000,
   /** Versions since that are walked over to find those: a resource may have changed often. */
   asOfVersionsMax: 50_000,
   /** Matches that _sort by a chained parameter sorts in memory. */
@@ -83,8 +85,12 @@ export const limits = {
   pathCharsMax: 4_000,
   /** Parsed expressions that are kept, by the sum of their lengths: a character costs up to 0.3 KB. */
   pathCacheCharsMax: 200_000,
-  /** What the FHIRPath expressions of one request may hold the thread for, and with it every other request. */
+  /** What the FHIRPath expressions of one request, or of a view on one resource, may take. */
   pathBudgetMs: 1_000,
+  /** A thread for FHIRPath that takes longer for a job is ended: its expressions have stopped long before. */
+  pathThreadMs: 10_000,
+  /** Its memory: the items of an evaluation, and the largest resource as objects. */
+  pathThreadMb: 512,
   /** Items that the steps of one FHIRPath evaluation produce together: some 150 bytes each. */
   pathItemsMax: 2_000_000,
   /** A text that a FHIRPath expression builds: doubling it twenty times takes a line. */
@@ -179,4 +185,68 @@ export const limits = {
   tarFileBytesMax: 64 * 1024 * 1024,
   /** A long name or a pax header: file systems end at 4,096 bytes a path. */
   tarHeaderBytesMax: 64 * 1024,
+  /** Requests of one client, and of one person, a second, and in one go after a pause; an app opens with some dozens. */
+  clientRequestsPerS: 100,
+  clientRequestsBurst: 200,
+  userRequestsPerS: 30,
+  userRequestsBurst: 60,
+  /** Requests from one address without a valid token: the CapabilityStatement, and guessing. */
+  strangerRequestsPerS: 5,
+  strangerRequestsBurst: 20,
+  /** Requests of one client in work at once: one that hangs does not take all of requestsAtOnceMax. */
+  clientRequestsAtOnceMax: 20,
+  /** Clients, people or addresses that are counted at once: some 150 bytes each. */
+  rateKeysMax: 10_000,
+  /** Body of a login, token or registration request. */
+  authBodyBytesMax: 64 * 1024,
+  /** Attempts to log in from one address in 15 minutes: a clinic's staff share one, at the start of a shift. */
+  loginsPer15Min: 30,
+  /** Token requests from one address a second, and in one go. */
+  tokenRequestsPerS: 10,
+  tokenRequestsBurst: 50,
+  /** Clients registered from one address in an hour. */
+  registrationsPerHour: 10,
+  /** Pages of login and consent for one address a second, and in one go: each brings a style sheet and a script. */
+  authPagesPerS: 10,
+  authPagesBurst: 60,
+  /** A `scope` parameter, and the scopes in it: an app for one purpose asks for some 20, one for everything for 150. */
+  scopeCharsMax: 16 * 1024,
+  scopesMax: 300,
+  /** A `state` or `nonce`: apps put signed JSON there; it goes back in an address. */
+  stateCharsMax: 2_048,
+  /** A JWT that a client sends: assertions have some 700 characters, access tokens of others up to 4,000. */
+  jwtCharsMax: 16 * 1024,
+  /** What another server may answer to one request for its keys, and how long that may take. */
+  jwksBytesMax: 64 * 1024,
+  outboundMs: 3_000,
+  /** Keys of one set: a handful, and those being rotated. */
+  jwksKeysMax: 50,
+  /** Redirect URIs, and characters of each, that a client registers. */
+  redirectUrisMax: 20,
+  redirectUriCharsMax: 1_024,
+  /** Characters of a name that is shown to people. */
+  clientNameCharsMax: 100,
+  /** Tokens whose check is remembered, and for how long: other processes may revoke one. */
+  tokenCacheMax: 10_000,
+  tokenCacheMs: 5_000,
+  /** Live grants of one person that are looked at. */
+  grantsListedMax: 1_000,
+  /** Wrong passwords or codes for one account before each further one has to wait; a person mistypes two or three times. */
+  loginFailuresMax: 5,
+  /** Those from one network (an IPv6 /64), over all accounts, in the window. */
+  loginFailuresPerAddressMax: 30,
+  /** How long they count, and the longest wait. */
+  loginWindowMs: 15 * 60 * 1000,
+  /** Passkeys of one person: a phone, a computer, two keys, and those that replaced them. */
+  passkeysMax: 20,
+  /** What a browser sends of a passkey: an attestation of none has some 800 characters. */
+  passkeyAnswerCharsMax: 16 * 1024,
+  /** Characters of a query or form that the audit record keeps: longer ones come by POST. */
+  auditQueryCharsMax: 8 * 1024,
+  /** Patients that one line of the audit record names; what touches more takes several lines. */
+  auditPatientsMax: 1_000,
+  /** Lines of the audit record that one page of a search of AuditEvents looks at; the next page goes on from there. */
+  auditLinesMax: 10_000,
+  /** An AuditEvent that a client sends. */
+  auditEventBytesMax: 64 * 1024,
 } as const;

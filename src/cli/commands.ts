@@ -57,6 +57,45 @@ export const commands: readonly Command[] = [
     run: async (invocation) => (await import('./maintain.ts')).verify(invocation),
   },
   {
+    name: 'audit',
+    operands: 'verify|export|report',
+    summary:
+      'Check the audit record and its checkpoints (exits with 1 when they do not agree), write it out as NDJSON, or report who saw a patient.',
+    options: {
+      patient: { type: 'string', value: 'ID', description: 'report: the patient.' },
+      disclosures: {
+        type: 'boolean',
+        description: 'report: account for disclosures: purposes other than treatment, payment and operations.',
+      },
+      outside: {
+        type: 'string',
+        value: 'CLIENT',
+        multiple: true,
+        description: 'report: what this client is shown is a disclosure; may be repeated.',
+      },
+      format: { type: 'string', value: 'text|csv', description: 'report: text by default.' },
+      from: { type: 'string', value: 'DATE', description: 'report, export: from then on.' },
+      to: { type: 'string', value: 'DATE', description: 'report, export: to the end of then.' },
+      out: { type: 'string', value: 'FILE|-', description: 'export: file to write; - for standard output. Needed.' },
+      form: {
+        type: 'string',
+        value: 'events|rows',
+        description: 'export: AuditEvents (the default), or the rows as kept.',
+      },
+      checkpoints: {
+        type: 'string',
+        value: 'FILE',
+        description: 'verify: file of checkpoints; CARELOOM_AUDIT_CHECKPOINTS by default.',
+      },
+      key: {
+        type: 'string',
+        value: 'FILE',
+        description: 'verify: their key, private or public; <CARELOOM_DATA>/audit-key.pem by default.',
+      },
+    },
+    run: async (invocation) => (await import('./audit.ts')).audit(invocation),
+  },
+  {
     name: 'help',
     summary: 'Show this text.',
     options: {},

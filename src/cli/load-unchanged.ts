@@ -1,6 +1,6 @@
 // Whether what is to be loaded is there already: then it gets no new version.
 import { FhirError } from '../base/outcome.ts';
-import { systemCaller } from '../fhir/access.ts';
+import { systemCaller } from '../fhir/access/callers.ts';
 import type { Engine, FhirRequest } from '../fhir/interaction.ts';
 import { compactJson, withIdAndMeta } from '../model/json.ts';
 

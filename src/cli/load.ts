@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { App } from '../app.ts';
 import { FhirError, type Issue } from '../base/outcome.ts';
-import { systemCaller } from '../fhir/access.ts';
+import { systemCaller } from '../fhir/access/callers.ts';
 import type { Answer } from '../fhir/interaction.ts';
 import { bundleOf, bundleRequest } from './bundle.ts';
 import { exitCodes, type Invocation, type Io, UsageError, withApp } from './command.ts';

@@ -1,6 +1,6 @@
 // Fills an empty store with the sample practice, so that a newcomer has something to look at.
 import type { App } from '../app.ts';
-import { systemCaller } from '../fhir/access.ts';
+import { systemCaller } from '../fhir/access/callers.ts';
 import { samplePractice } from '../practice/sample.ts';
 import { bundleOf, bundleRequest, putEntry } from './bundle.ts';
 import type { Io } from './command.ts';

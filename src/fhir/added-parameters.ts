@@ -6,7 +6,7 @@ import { FhirError } from '../base/outcome.ts';
 import { type Definitions, type SearchParameter, withSearchParameters } from '../model/definitions.ts';
 import { stamped } from '../store/stamp.ts';
 import type { Commit, Row, Write } from '../store/store.ts';
-import { everything } from './access.ts';
+import { everything } from './access/callers.ts';
 import type { EngineContext } from './context.ts';
 import {
   hasOpen,

@@ -5,6 +5,7 @@ import { limits } from '../base/limits.ts';
 import { FhirError, operationOutcome } from '../base/outcome.ts';
 import type { Job } from '../jobs/job.ts';
 import type { JobHandler } from '../jobs/jobs.ts';
+import { isSameCaller, type KeptCaller, keptCaller } from './access/kept-caller.ts';
 import { json, preferences } from './answer.ts';
 import { bundlePieces } from './bundle.ts';
 import type { EngineContext } from './context.ts';
@@ -32,7 +33,7 @@ interface KeptRequest {
   chunks: number;
   /** Preferences but respond-async. */
   prefer: string;
-  caller: Caller['kind'];
+  caller: KeptCaller;
   /** It changes what is stored, so that it must not be done again by whoever takes the job up after a crash. */
   runsOnce: boolean;
 }
@@ -71,7 +72,7 @@ export async function kickOff(
     headers: keptHeaders(request),
     chunks: await keepBytes(BODY, id, request.body, context),
     prefer: withoutAsync(request.header('prefer') ?? ''),
-    caller: caller.kind,
+    caller: keptCaller(caller),
     runsOnce: !changesNothing(interaction),
   };
   await context.jobs.submit(REQUEST_JOB, kept, id);
@@ -123,7 +124,7 @@ const withoutAsync = (prefer: string): string =>
 /** Runs a kept request; its answer goes to records, because it may be larger than a job should be. */
 export function requestJob(
   perform: Engine['perform'],
-  callerOf: (kind: Caller['kind']) => Caller,
+  callerOf: (kept: KeptCaller) => Promise<Caller>,
   context: Pick<EngineContext, 'store' | 'clock'>,
   onFault: (error: unknown, kind: string) => void,
 ): JobHandler {
@@ -134,7 +135,7 @@ export function requestJob(
     if (body === undefined) throw new FhirError('timeout', 'The request waited for more than a day; send it again.');
     await save({ isBegun: true }, 0);
     const request = requestOf(kept, Buffer.concat(body), signal);
-    const found = await answerOf(perform, request, callerOf(kept.caller));
+    const found = await answerOf(perform, request, () => callerOf(kept.caller));
     for (const fault of found.faults ?? []) onFault(fault, found.interaction);
     const { status, headers, bytes } = withinBounds(found);
     const answer: KeptAnswer = { status, headers, chunks: await keepBytes(ANSWER, id, bytes, context) };
@@ -168,9 +169,13 @@ function requestOf(kept: KeptRequest, body: Uint8Array, signal: AbortSignal): Fh
  * What goes wrong is the answer, too: the job itself has succeeded in finding it. Failures of the server are none, nor is
  * what comes of the server's being told to stop: they are thrown as faults, after which the job is tried again.
  */
-async function answerOf(perform: Engine['perform'], request: FhirRequest, caller: Caller): Promise<Answer> {
+async function answerOf(
+  perform: Engine['perform'],
+  request: FhirRequest,
+  callerOf: () => Promise<Caller>,
+): Promise<Answer> {
   try {
-    return await perform(request, caller);
+    return await perform(request, await callerOf());
   } catch (error) {
     if (!(error instanceof FhirError) || error.status >= 500 || request.signal.aborted) {
       throw new Error('a request that was to be answered later failed', { cause: error });
@@ -208,7 +213,7 @@ export const jobStatus: Operation = {
     const id = input().text('id');
     if (id === undefined) throw new FhirError('invalid', '"id" is needed: the one in the Content-Location of the 202.');
     const job = await context.jobs.get(id);
-    if (job === undefined || job.kind !== REQUEST_JOB || (job.input as KeptRequest).caller !== caller.kind) {
+    if (job === undefined || job.kind !== REQUEST_JOB || !isSameCaller((job.input as KeptRequest).caller, caller)) {
       throw new FhirError('not-found', 'There is no such job; answers are kept for a day.');
     }
     if (request.method === 'DELETE') return givenUp(job, context);

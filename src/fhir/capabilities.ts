@@ -16,6 +16,16 @@ export interface Software {
   date: string;
 }
 
+/** Endpoints by which tokens are had and ended; names are those of the extension oauth-uris. */
+export interface Security {
+  authorize: string;
+  token: string;
+  introspect?: string;
+  revoke?: string;
+  manage?: string;
+  register?: string;
+}
+
 const RESOURCE_INTERACTIONS = [
   'read',
   'vread',
@@ -30,7 +40,11 @@ const RESOURCE_INTERACTIONS = [
 const SYSTEM_INTERACTIONS = ['transaction', 'batch', 'search-system', 'history-system'];
 
 /** 200 with the statement; its text is made once, and again when a search parameter was added. */
-export function createCapabilities(context: EngineContext, software: Software): (query: string) => Answer {
+export function createCapabilities(
+  context: EngineContext,
+  software: Software,
+  security?: Security,
+): (query: string) => Answer {
   let made: { of: Definitions; body: Uint8Array } | undefined;
   return (query) => {
     const mode = queryPairs(query).find(([name]) => name === 'mode')?.[1];
@@ -38,12 +52,17 @@ export function createCapabilities(context: EngineContext, software: Software): 
       throw new FhirError('invalid', `mode=${mode.slice(0, 40)} is not offered; accepted: full, normative.`);
     }
     const { definitions } = context;
-    if (made?.of !== definitions) made = { of: definitions, body: json(capabilityStatement(context, software)) };
+    if (made?.of !== definitions)
+      made = { of: definitions, body: json(capabilityStatement(context, software, security)) };
     return { status: 200, headers: {}, body: made.body, interaction: 'capabilities' };
   };
 }
 
-function capabilityStatement({ definitions, baseUrl }: EngineContext, software: Software): object {
+function capabilityStatement(
+  { definitions, baseUrl }: EngineContext,
+  software: Software,
+  security: Security | undefined,
+): object {
   return {
     resourceType: 'CapabilityStatement',
     status: 'active',
@@ -57,6 +76,7 @@ function capabilityStatement({ definitions, baseUrl }: EngineContext, software: 
     rest: [
       {
         mode: 'server',
+        ...(security === undefined ? {} : { security: securityOf(security) }),
         resource: definitions.resourceTypes.map((type) => resourceCapability(type, definitions)),
         interaction: SYSTEM_INTERACTIONS.map((code) => ({ code })),
         searchParam: searchParams('Resource', definitions),
@@ -66,6 +86,24 @@ function capabilityStatement({ definitions, baseUrl }: EngineContext, software: 
         ),
       },
     ],
+  };
+}
+
+/** https://hl7.org/fhir/smart-app-launch/conformance.html#declaring-support-for-oauth2-endpoints-using-capabilitystatement */
+function securityOf(endpoints: Security): object {
+  const code = 'SMART-on-FHIR';
+  return {
+    extension: [
+      {
+        url: 'http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris',
+        extension: Object.entries(endpoints).map(([url, valueUri]) => ({ url, valueUri })),
+      },
+    ],
+    cors: true,
+    service: [
+      { coding: [{ system: 'http://terminology.hl7.org/CodeSystem/restful-security-service', code }], text: code },
+    ],
+    description: 'OAuth2 using SMART on FHIR; see .well-known/smart-configuration.',
   };
 }
 

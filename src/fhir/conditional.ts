@@ -4,6 +4,7 @@ import { limits } from '../base/limits.ts';
 import { FhirError } from '../base/outcome.ts';
 import type { Check, Condition } from '../store/store.ts';
 import { StoreError } from '../store/store.ts';
+import { requireSearchable } from './access/require.ts';
 import type { EngineContext } from './context.ts';
 import type { Caller } from './interaction.ts';
 import { compileCriteria } from './search/compile.ts';
@@ -50,6 +51,7 @@ export async function conditionOf(
   if (request.asOf !== undefined || request.contained !== 'false') {
     throw new FhirError('invalid', '_asOf and _contained have no place in a condition.');
   }
+  requireSearchable([type], request.criteria, [], caller);
   const criteria = await resolveCriteria(request.criteria, caller, context);
   return compileCriteria(type, criteria, { ...context, now: context.clock.now() });
 }
@@ -64,10 +66,10 @@ export async function matches(
 ): Promise<{ ids: string[]; check: Check }> {
   const page = await context.store.search(
     { type, where, order: [], limit: atMost, bodyless: true, budgetMs: limits.queryBudgetMs },
-    caller.filter,
+    caller.filters.s,
   );
   const ids = page.rows.map(({ id }) => id);
-  return { ids, check: { type, where, filter: caller.filter, ids, atMost } };
+  return { ids, check: { type, where, filter: caller.filters.s, ids, atMost } };
 }
 
 /**

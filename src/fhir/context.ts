@@ -2,6 +2,8 @@
 import type { Clock } from '../base/clock.ts';
 import type { Jobs } from '../jobs/jobs.ts';
 import type { Row, Store } from '../store/store.ts';
+import type { Emergencies } from './access/emergencies.ts';
+import type { Trail } from './audit/trail.ts';
 import type { Seal } from './seal.ts';
 import type { IndexContext } from './search/values.ts';
 
@@ -11,7 +13,13 @@ export interface EngineContext extends IndexContext {
   commit: Store['commit'];
   /** Of a dry run: what it would have left under "Type/id", deletions included. */
   rehearsed?: Map<string, Row>;
+  /** Where what a request touches is noted, while requests are recorded. */
+  trail?: Trail | undefined;
   clock: Clock;
+  /** The grant of who asks, which paging links are bound to. */
+  grant?: string | undefined;
+  /** Emergency access that was begun. */
+  emergencies: Emergencies;
   /** Work that outlasts its request. */
   jobs: Jobs;
   /** Seals paging links. */

@@ -7,12 +7,21 @@ import { createJobs, type JobHandler } from '../jobs/jobs.ts';
 import type { Definitions } from '../model/definitions.ts';
 import { parseJson } from '../model/json.ts';
 import type { Store } from '../store/store.ts';
-import { callerOfKind } from './access.ts';
+import { authorizedCommit } from './access/commit.ts';
+import { createAccess } from './access/compile.ts';
+import { createEmergencies } from './access/emergencies.ts';
+import { keptCallers, type Renew } from './access/kept-caller.ts';
+import { maskedStore } from './access/masked-store.ts';
+import { requirePermission } from './access/require.ts';
 import { createAddedParameters } from './added-parameters.ts';
 import { preferences } from './answer.ts';
 import { kickOff, mayBeAsync, REQUEST_JOB, requestJob } from './async.ts';
+import { createRecorder } from './audit/recorder.ts';
+import type { SecurityEvent } from './audit/security-event.ts';
+import { withoutTrail } from './audit/trail.ts';
 import { type Background, createBackground } from './background.ts';
-import { createCapabilities, type Software } from './capabilities.ts';
+import type { Principal } from './caller.ts';
+import { createCapabilities, type Security, type Software } from './capabilities.ts';
 import type { EngineContext } from './context.ts';
 import { dryRunContext } from './dry-run.ts';
 import { history } from './history.ts';
@@ -49,12 +58,31 @@ export interface EngineOptions {
   onFault?: (error: unknown, kind: string) => void;
   /** How often to look for work and search parameters that other processes left, ms; the default is some seconds. */
   lookMs?: number;
+  /** The principal that a grant now stands for; undefined once it is revoked. Absent: as it was when it asked. */
+  renew?: Renew;
+  /** Where tokens are to be had, while access control is on: for the CapabilityStatement. */
+  security?: Security;
+  /** Record every request, and serve AuditEvents from the record. Off by default. */
+  audit?: boolean;
+}
+
+/** Who somebody is to the engine, by what is known of them. */
+export interface Access {
+  callerOf(principal: Principal): Caller;
+}
+
+/** Keeps the audit record of what is no interaction: logins, tokens, settings. */
+export interface EventRecord {
+  /** Durable when it resolves; does nothing where nothing is recorded. */
+  record(event: SecurityEvent): Promise<void>;
 }
 
 export type { Background };
 
 /** An engine on an open store. */
-export async function createEngine(options: EngineOptions): Promise<Engine & Maintenance & { background: Background }> {
+export async function createEngine(
+  options: EngineOptions,
+): Promise<Engine & Access & EventRecord & Maintenance & { background: Background }> {
   const { store, clock, baseUrl, timeZone, checkReferences = false, onFault = () => {}, lookMs } = options;
   const seal = createSeal(await sealKey(store, options.linkSecret));
   const handlers: Record<string, JobHandler> = {};
@@ -75,22 +103,44 @@ export async function createEngine(options: EngineOptions): Promise<Engine & Mai
     baseUrl,
     timeZone,
     checkReferences,
+    emergencies: createEmergencies(store.records, clock),
     jobs,
     seal,
   };
-  const capabilities = createCapabilities(context, options.software);
+  const recorder = options.audit === true ? createRecorder({ audit: store.audit, clock }) : undefined;
+  const callerOf = createAccess(() => context);
+  const capabilities = createCapabilities(context, options.software, options.security);
 
   const performIn =
     (context: EngineContext): Engine['perform'] =>
     async (request, caller) => {
       try {
         const interaction = routeRequest(request, context.definitions);
-        if (request.header('prefer') === undefined) return await answer(interaction, request, caller, context);
-        return await preferred(interaction, request, caller, context);
+        const work = (context: EngineContext) => permitted(interaction, request, caller, context);
+        if (recorder === undefined) return await work(context);
+        return await recorder.perform(interaction, request, caller, context, work);
       } catch (error) {
         throw storeFailure(error);
       }
     };
+
+  const permitted = async (
+    interaction: Interaction,
+    request: FhirRequest,
+    caller: Caller,
+    context: EngineContext,
+  ): Promise<Answer> => {
+    requirePermission(interaction, request, caller);
+    if (request.header('prefer') === undefined) return answer(interaction, request, caller, context);
+    return preferred(interaction, request, caller, context);
+  };
+
+  /** The context as the caller has it: what it may write, what it is shown. */
+  const within = (context: EngineContext, caller: Caller): EngineContext => {
+    if (caller.kind !== 'principal') return context;
+    const store = maskedStore(context.store, caller, context);
+    return { ...context, store, commit: authorizedCommit(caller, context), grant: caller.principal?.grant };
+  };
 
   /** The preferences that change how a request is worked on, whatever it asks for. */
   const preferred = async (
@@ -111,8 +161,9 @@ export async function createEngine(options: EngineOptions): Promise<Engine & Mai
     interaction: Interaction,
     request: FhirRequest,
     caller: Caller,
-    context: EngineContext,
+    shared: EngineContext,
   ): Promise<Answer> => {
+    const context = within(shared, caller);
     switch (interaction.kind) {
       case 'capabilities':
         return capabilities(request.query);
@@ -153,14 +204,20 @@ export async function createEngine(options: EngineOptions): Promise<Engine & Mai
       case 'operation':
         return performOperation(interaction.operation, interaction, request, caller, {
           ...context,
-          perform: performIn(context),
+          perform: performIn(shared),
         });
       case 'bundle':
-        return bundle(request, caller, context);
+        return bundle(request, caller, context, performIn(shared), performIn(withoutTrail(shared)));
     }
   };
 
-  const bundle = async (request: FhirRequest, caller: Caller, context: EngineContext): Promise<Answer> => {
+  const bundle = async (
+    request: FhirRequest,
+    caller: Caller,
+    context: EngineContext,
+    perform: Engine['perform'],
+    performAlone: Engine['perform'],
+  ): Promise<Answer> => {
     if (request.body.length === 0)
       throw new FhirError('invalid', 'POST to the base takes a Bundle of type batch or transaction.');
     const value = parseJson(request.body) as Partial<Resource> | null;
@@ -179,9 +236,9 @@ export async function createEngine(options: EngineOptions): Promise<Engine & Mai
     }
     switch (value.type) {
       case 'transaction':
-        return transaction(value as Resource, request, caller, context, performIn(context));
+        return transaction(value as Resource, request, caller, context, perform);
       case 'batch':
-        return batch(value as Resource, request, caller, context, performIn(context));
+        return batch(value as Resource, request, caller, context, performAlone);
       default:
         throw new FhirError('invalid', 'Only a Bundle of type batch or transaction can be processed.', {
           expression: 'Bundle.type',
@@ -190,11 +247,12 @@ export async function createEngine(options: EngineOptions): Promise<Engine & Mai
   };
 
   const perform = performIn(context);
-  handlers[REQUEST_JOB] = requestJob(perform, callerOfKind, context, onFault);
+  handlers[REQUEST_JOB] = requestJob(perform, keptCallers(callerOf, options.renew), context, onFault);
   handlers[INDEX_JOB] = indexJob(added, () => context, added.seenMs);
   await added.refresh();
   const background = createBackground({ added, jobs, records: store.records, onFault });
-  return { perform, background, ...maintenance(context) };
+  const record = recorder?.record ?? (async () => {});
+  return { perform, callerOf, record, background, ...maintenance(context) };
 }
 
 type SearchInteraction = Extract<Interaction, { posted: boolean }>;

@@ -1,5 +1,7 @@
 // What passes between an edge (http, mllp, the command line) and the engine: one request in, one answer out.
-import type { Filter } from '../store/store.ts';
+import type { Caller } from './caller.ts';
+
+export type { Caller } from './caller.ts';
 
 export interface FhirRequest {
   method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -11,6 +13,8 @@ export interface FhirRequest {
   header(name: string): string | undefined;
   /** Body bytes, empty when none. */
   body: Uint8Array;
+  /** Where it comes from, for the audit record; absent for work of the server's own. */
+  origin?: { address: string; requestId: string };
   /** Aborted when the client goes away or the request's time is over. */
   signal: AbortSignal;
 }
@@ -25,12 +29,6 @@ export interface Answer {
   interaction: string;
   /** Faults of entries that did not stop the whole Bundle, for the edge to log; the client is told nothing of them. */
   faults?: readonly unknown[];
-}
-
-export interface Caller {
-  /** Who is asking; for logs only a kind. */
-  kind: 'anonymous' | 'system' | 'user';
-  filter: Filter;
 }
 
 export interface Engine {

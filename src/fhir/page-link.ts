@@ -17,7 +17,9 @@ const LINK_CHARS_MAX = 6000;
 /** The URL of the page that begins at a position. */
 export async function pageUrl(position: PagePosition, context: EngineContext): Promise<string> {
   const expires = context.clock.now() + limits.cursorLifeMs;
-  let sealed = context.seal.close(JSON.stringify([position.path, position.query, position.cursor, expires]));
+  let sealed = context.seal.close(
+    JSON.stringify([position.path, position.query, position.cursor, expires, context.grant ?? '']),
+  );
   if (sealed.length > LINK_CHARS_MAX) {
     const id = context.clock.newId();
     await context.store.records.put({ kind: 'page', id, value: JSON.stringify(sealed), expires }, 0);
@@ -42,13 +44,12 @@ export async function pagePosition(
       'invalid',
       `A paging link stands alone; begin a new search to change "${other[0].slice(0, 40)}".`,
     );
-  const [pagePath, pageQuery, cursor, expires] = JSON.parse(context.seal.open(await sealedText(page[1], context))) as [
-    string,
-    string,
-    string,
-    number,
-  ];
-  if (pagePath !== path) throw new FhirError('invalid', 'This paging link belongs to another search.');
+  const [pagePath, pageQuery, cursor, expires, grant] = JSON.parse(
+    context.seal.open(await sealedText(page[1], context)),
+  ) as [string, string, string, number, string];
+  // Who got it by another grant may see something else; the same text as for another search.
+  if (pagePath !== path || grant !== (context.grant ?? ''))
+    throw new FhirError('invalid', 'This paging link belongs to another search.');
   if (expires < context.clock.now())
     throw new FhirError('invalid', 'This paging link is too old; begin the search again.');
   return { path: pagePath, query: pageQuery, cursor };

@@ -1,7 +1,6 @@
 // patch, plain and conditional: JSON Patch or FHIRPath Patch, by the media type. https://hl7.org/fhir/R4/http.html#patch
 import { limits } from '../base/limits.ts';
 import { FhirError } from '../base/outcome.ts';
-import { applyFhirPathPatch } from '../model/fhirpath-patch.ts';
 import { parseJson } from '../model/json.ts';
 import { applyJsonPatch } from '../model/json-patch.ts';
 import { type Check, type Row, StoreError } from '../store/store.ts';
@@ -9,6 +8,7 @@ import { preferredBody, versionHeaders, versionInHeader } from './answer.ts';
 import { matchOne, untilSettled } from './conditional.ts';
 import type { EngineContext } from './context.ts';
 import type { Answer, Caller, FhirRequest } from './interaction.ts';
+import { onPathThread } from './path-threads.ts';
 import { checkedResource, type Resource, writeOf } from './prepare.ts';
 import { present } from './read.ts';
 import { commitWrite, writeAnswer } from './write.ts';
@@ -64,7 +64,7 @@ export async function matchToPatch(
 }
 
 /** What a patch does to the JSON text of a resource. */
-export type Change = (body: Uint8Array) => Uint8Array;
+export type Change = (body: Uint8Array) => Promise<Uint8Array>;
 
 const JSON_PATCH = 'application/json-patch+json';
 const FHIR_JSON = 'application/fhir+json';
@@ -84,7 +84,7 @@ export function changeOf(request: FhirRequest, context: EngineContext): Change {
   const [mediaType = ''] = (request.header('content-type') ?? '').split(';');
   const kind = mediaType.trim().toLowerCase();
   if (request.body.length === 0) throw new FhirError('invalid', 'The request has no body; a patch is expected.');
-  if (kind === JSON_PATCH) return (body) => applyJsonPatch(body, request.body);
+  if (kind === JSON_PATCH) return async (body) => applyJsonPatch(body, request.body);
   if (!RESOURCE_TYPES.includes(kind)) {
     throw new FhirError(
       'unsupported-media-type',
@@ -96,13 +96,13 @@ export function changeOf(request: FhirRequest, context: EngineContext): Change {
     throw new FhirError('invalid', `A patch as ${FHIR_JSON} is a Parameters resource; a JSON Patch is ${JSON_PATCH}.`);
   }
   checkedResource(parameters, 'Parameters', context);
-  return (body) => withinRequest(request.signal, () => applyFhirPathPatch(body, request.body, context.definitions));
+  return (resource) => fhirPathPatched(resource, request);
 }
 
 const spentMs = new WeakMap<AbortSignal, number>();
 
 /** The patches of a Bundle share a budget, which its entries' common signal stands for. */
-function withinRequest<T>(signal: AbortSignal, work: () => T): T {
+async function fhirPathPatched(resource: Uint8Array, { body, signal }: FhirRequest): Promise<Uint8Array> {
   const spent = spentMs.get(signal) ?? 0;
   if (spent > limits.patchBundleBudgetMs) {
     throw new FhirError(
@@ -110,12 +110,10 @@ function withinRequest<T>(signal: AbortSignal, work: () => T): T {
       'The FHIRPath patches of this Bundle take too long together; send them in several.',
     );
   }
-  const start = performance.now();
-  try {
-    return work();
-  } finally {
-    spentMs.set(signal, spent + performance.now() - start);
-  }
+  const onSpent = (ms: number): void => void spentMs.set(signal, spent + ms);
+  // Copies: what they are cut out of would cross as a whole.
+  const job = { kind: 'patch', resource: new Uint8Array(resource), parameters: new Uint8Array(body) } as const;
+  return onPathThread(job, { transfer: [job.resource.buffer, job.parameters.buffer], onSpent });
 }
 
 /**
@@ -123,12 +121,12 @@ function withinRequest<T>(signal: AbortSignal, work: () => T): T {
  * for another version than `ifMatch` names, and FhirError('unprocessable') where the outcome is no sound resource or
  * another one: "Servers SHALL return an error if the outcome of the patch operation is not a valid resource."
  */
-export function changedContent(
+export async function changedContent(
   row: LiveRow,
   change: Change,
   ifMatch: string | undefined,
   context: EngineContext,
-): { bytes: Uint8Array; resource: Resource } | undefined {
+): Promise<{ bytes: Uint8Array; resource: Resource } | undefined> {
   const { type, id, body, version } = row;
   const expected = versionInHeader('If-Match', ifMatch);
   if (expected !== undefined && expected !== version) {
@@ -137,7 +135,7 @@ export function changedContent(
       `${type}/${id} is not at version ${expected} any more; read it and decide again.`,
     );
   }
-  const bytes = change(body);
+  const bytes = await change(body);
   if (Buffer.compare(bytes, body) === 0) return undefined;
   if (bytes.length > limits.resourceBytesMax) {
     throw new FhirError('too-large', `The patched resource would have more than ${limits.resourceBytesMax} bytes.`);
@@ -166,7 +164,7 @@ async function patchRow(
   caller: Caller,
   context: EngineContext,
 ): Promise<Answer> {
-  const content = changedContent(row, change, request.header('if-match'), context);
+  const content = await changedContent(row, change, request.header('if-match'), context);
   if (content === undefined) return unchanged(row, request);
   const write = writeOf(content.bytes, content.resource, row.id, context, row.version);
   return writeAnswer(write, await commitWrite(write, checks, caller, context), request, context, 'patch');

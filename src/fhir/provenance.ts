@@ -5,7 +5,7 @@ import { limits } from '../base/limits.ts';
 import { FhirError } from '../base/outcome.ts';
 import { memberSpans, parseJson } from '../model/json.ts';
 import { StoreError, type Write, type Written } from '../store/store.ts';
-import { everything } from './access.ts';
+import { everything } from './access/callers.ts';
 import type { EngineContext } from './context.ts';
 import type { Caller, FhirRequest } from './interaction.ts';
 import { checkedResource, type Resource, requireTargets, writeOf } from './prepare.ts';

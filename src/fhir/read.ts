@@ -33,7 +33,7 @@ async function found(
 ): Promise<Row | undefined> {
   const asOf = query.includes('_asOf=') ? queryPairs(query).find(([name]) => name === '_asOf')?.[1] : undefined;
   if (asOf === undefined) return context.rehearsed?.get(`${type}/${id}`) ?? context.store.read(type, id, caller.filter);
-  const [row] = await rowsAsOf(type, [id], instantOf(asOf), caller, context);
+  const [row] = await rowsAsOf(type, [id], instantOf(asOf), caller.filter, context);
   return row;
 }
 

@@ -38,7 +38,7 @@ export function storedCodes(caller: Caller, context: EngineContext): CodeSource 
         bodyless: true,
         budgetMs: limits.queryBudgetMs,
       },
-      caller.filter,
+      caller.filters.s,
     );
     const [row] = page.rows;
     return row === undefined ? undefined : parsed(type, row.id, row.version, caller, context);

@@ -5,8 +5,13 @@ import type { Definitions, Member, TypeDefinition } from '../model/definitions.t
 import { elementSpans, memberSpans, type Span } from '../model/json.ts';
 import { queryPairs, splitUnescaped } from './search/query.ts';
 
-/** `true`: the summary elements; `text`: narrative and mandatory elements; `data`: all but the narrative. */
-export type Selection = { kind: 'true' | 'text' | 'data' } | { kind: 'elements'; elements: readonly string[] };
+/**
+ * `true`: the summary elements; `text`: narrative and mandatory elements; `data`: all but the narrative; `without`: all
+ * but these, mandatory or not, because they are not to be seen.
+ */
+export type Selection =
+  | { kind: 'true' | 'text' | 'data' }
+  | { kind: 'elements' | 'without'; elements: readonly string[] };
 
 const SUMMARIES = ['true', 'text', 'data', 'false'] as const;
 
@@ -113,6 +118,8 @@ function isWanted(name: string, type: TypeDefinition, selection: Selection): boo
       return name === 'text' || isNeeded;
     case 'true':
       return isNeeded || member?.isSummary === true;
+    case 'without':
+      return !selection.elements.some((element) => element === member?.name || element === member?.choice);
     case 'elements': {
       const { elements } = selection;
       return (

@@ -180,7 +180,7 @@ async function deleteMany(
     if (ids.length === 0) return 0;
     // What matches besides does not matter; what was found must still match.
     const still: Condition = { kind: 'and', of: [where, { kind: 'ids', ids }] };
-    const check: Check = { type, where: still, filter: caller.filter, ids, atMost: ids.length };
+    const check: Check = { type, where: still, filter: caller.filters.s, ids, atMost: ids.length };
     await context.commit({ writes: ids.map((id) => deletionOf(type, id)), checks: [check] });
     return ids.length;
   });

@@ -49,6 +49,11 @@ export function readBody(
     done(nothing);
     return;
   }
+  if (raw.destroyed && !raw.complete) {
+    // Gone while its token was looked at: no event will come any more.
+    done(new FhirError('invalid', 'The body ended before it was complete'));
+    return;
+  }
   const decoder = checkedDecoder(raw, { use, bytesMax });
   if (decoder instanceof FhirError) {
     drain(raw);
@@ -128,7 +133,7 @@ function collect(
 }
 
 /** Reads on without keeping anything: a connection closed on unread bytes is reset, and the answer lost with it. */
-function drain(raw: IncomingMessage): void {
+export function drain(raw: IncomingMessage): void {
   let bytes = 0;
   raw.on('data', (chunk: Buffer) => {
     bytes += chunk.length;

@@ -9,15 +9,20 @@ import { contentWish, isBinaryRead } from './binary.ts';
 import type { BodyBudget } from './body.ts';
 import { type Failure, failureOf } from './errors.ts';
 import { exchange, failureInForm, needsExchange } from './exchange.ts';
+import { type Entrance, tooManyRequests } from './guard.ts';
 import { bodyUse, defaultContentType, edgeParameter, isXml, mayBeData, replyContentType } from './media.ts';
 import type { Metrics } from './metrics.ts';
+import type { Slots } from './rate.ts';
 import { sendAnswer, sendFailure } from './reply.ts';
 import { checkEscapes, HttpRequest, interactionByShape, parseAddress, requestId } from './request.ts';
 import type { XmlConversion } from './xml-conversion.ts';
 
 export interface FhirRouteOptions {
   engine: Engine;
-  caller: Caller;
+  /** For a request that was not admitted before it came here. */
+  entrance: (raw: IncomingMessage) => Entrance;
+  /** How much a client may have in work; undefined: as much as it likes. */
+  slots: Slots | undefined;
   log: Log;
   metrics: Metrics;
   budget: BodyBudget;
@@ -53,9 +58,17 @@ export class FhirRoute {
   }
 
   /** Takes a request whose body was read (`body` is then its bytes) or refused (an error). */
-  handle(raw: IncomingMessage, response: ServerResponse, body: Uint8Array | FhirError | undefined): void {
+  handle(
+    raw: IncomingMessage,
+    response: ServerResponse,
+    body: Uint8Array | FhirError | undefined,
+    entrance = this.#options.entrance(raw),
+  ): void {
     const startedAt = performance.now();
     const request = new HttpRequest({ id: requestId(raw, this.#options.newId), startedAt, raw, response });
+    request.cors = entrance.cors;
+    request.address = entrance.address;
+    let caller: Caller;
     if (body !== undefined && !(body instanceof FhirError)) {
       request.body = body;
       request.bodyBytes = body.length;
@@ -64,16 +77,19 @@ export class FhirRoute {
       this.#checkHost(raw.headers.host);
       parseAddress(request, this.#options.base);
       negotiate(request);
+      caller = callerIn(entrance);
+      request.hasToken = caller.principal !== undefined;
       if (body instanceof FhirError) throw body;
       if (this.#inWork >= limits.requestsAtOnceMax) {
         throw new FhirError('unavailable', 'The server has as much to do as it can; try again in a few seconds');
       }
+      this.#takeSlot(request, caller);
     } catch (error) {
       this.#release(request);
       this.#fail(request, error);
       return;
     }
-    this.#perform(request);
+    this.#perform(request, caller);
   }
 
   /** Answers and aborts what has been in work for too long. Called every second: a timer per request costs more. */
@@ -94,14 +110,14 @@ export class FhirRoute {
     }
   }
 
-  #perform(request: HttpRequest): void {
+  #perform(request: HttpRequest, caller: Caller): void {
     this.#inWork++;
     this.#unanswered.add(request);
     const settle = () => {
       this.#inWork--;
       this.#release(request);
     };
-    this.#engineAnswer(request).then(
+    this.#engineAnswer(request, caller).then(
       (answer) => {
         settle();
         this.#answer(request, answer);
@@ -113,8 +129,8 @@ export class FhirRoute {
     );
   }
 
-  #engineAnswer(request: HttpRequest): Promise<Answer> {
-    const { engine, caller, xml } = this.#options;
+  #engineAnswer(request: HttpRequest, caller: Caller): Promise<Answer> {
+    const { engine, xml } = this.#options;
     try {
       if (!needsExchange(request)) return engine.perform(request, caller);
       return exchange(request, () => engine.perform(request, caller), xml);
@@ -148,7 +164,7 @@ export class FhirRoute {
       this.#finish(request, interaction, clientGone);
       return;
     }
-    const failure = failureOf(error);
+    const failure = withChallenge(failureOf(error), request);
     if (failure.cause !== undefined) {
       this.#options.log.error('request failed', failure.cause, { requestId: request.id, interaction });
     }
@@ -180,6 +196,19 @@ export class FhirRoute {
 
   #release(request: HttpRequest): void {
     if (request.bodyBytes > 0) this.#options.budget.release(request.bodyBytes);
+    if (request.slotOf !== undefined) this.#options.slots?.release(request.slotOf);
+  }
+
+  #takeSlot(request: HttpRequest, { principal }: Caller): void {
+    const { slots } = this.#options;
+    if (slots === undefined || principal === undefined) return;
+    if (!slots.take(principal.client)) {
+      throw tooManyRequests(
+        `This client has ${limits.clientRequestsAtOnceMax} requests in work already; wait for their answers.`,
+        1,
+      );
+    }
+    request.slotOf = principal.client;
   }
 
   #checkHost(host: string | undefined): void {
@@ -191,6 +220,18 @@ export class FhirRoute {
       'This Host is not served here; accepted: loopback names and the one of the base URL',
     );
   }
+}
+
+function callerIn({ caller }: Entrance): Caller {
+  if (caller instanceof FhirError) throw caller;
+  return caller;
+}
+
+/** A token that does not reach so far is told so. https://www.rfc-editor.org/rfc/rfc6750#section-3.1 */
+function withChallenge(failure: Failure, { hasToken }: HttpRequest): Failure {
+  if (failure.status !== 403 || !hasToken) return failure;
+  const challenge = 'Bearer realm="careloom", error="insufficient_scope"';
+  return { ...failure, headers: { 'WWW-Authenticate': challenge, ...failure.headers } };
 }
 
 /** Decides on the form of the answer. Throws FhirError('not-acceptable'). Checks a form's escapes on the way. */

@@ -11,7 +11,13 @@ export interface Metrics {
 type Child = ReturnType<Histogram<'interaction' | 'status'>['labels']>;
 
 /** `inWork` tells how many requests are being worked on. */
-export function createMetrics(inWork: () => number): Metrics {
+export function createMetrics({
+  inWork,
+  hasAccessControl,
+}: {
+  inWork: () => number;
+  hasAccessControl: boolean;
+}): Metrics {
   const register = new Registry();
   collectDefaultMetrics({ register });
   const duration = new Histogram({
@@ -29,6 +35,11 @@ export function createMetrics(inWork: () => number): Metrics {
       this.set(inWork());
     },
   });
+  new Gauge({
+    name: 'careloom_access_control',
+    help: '1 while access control is on, 0 while anybody who reaches the server may do anything',
+    registers: [register],
+  }).set(hasAccessControl ? 1 : 0);
   const children = new Map<string, Map<number, Child>>();
   return {
     observe: (interaction, status, ms) => childFor(interaction, status).observe(ms / 1000),

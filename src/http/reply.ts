@@ -69,6 +69,7 @@ function send(request: HttpRequest, { status, headers, pieces }: Message, { isCl
   if (coding !== undefined) head.push('Content-Encoding', coding);
   else if (status !== 204 && status !== 304) head.push('Content-Length', String(bytes));
   if (isClosing) head.push('Connection', 'close');
+  for (const [name, value] of request.cors) head.push(name, value);
   for (const name in headers) head.push(name, headers[name] ?? '');
   response.writeHead(status, head);
   if (bytes === 0 || request.method === 'HEAD') response.end();

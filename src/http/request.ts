@@ -5,6 +5,7 @@ import { limits } from '../base/limits.ts';
 import { FhirError } from '../base/outcome.ts';
 import type { FhirRequest } from '../fhir/interaction.ts';
 import type { ContentWish } from './binary.ts';
+import type { HeaderList } from './cors.ts';
 
 const nothing = new Uint8Array(0);
 const methods: readonly string[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
@@ -25,6 +26,14 @@ export class HttpRequest implements FhirRequest {
   replyType: string | undefined;
   /** `_pretty=true`. */
   isPretty = false;
+  /** What lets a page of another origin read the answer. */
+  cors: HeaderList = [];
+  /** The client's address, where it is not the peer's. */
+  address: string | undefined;
+  /** The client whose slot this request has. */
+  slotOf: string | undefined;
+  /** It came with a token that holds. */
+  hasToken = false;
   /** For a read of a Binary: whether its content is asked for in place of the resource. */
   contentWish: ContentWish;
   isAnswered = false;
@@ -51,6 +60,10 @@ export class HttpRequest implements FhirRequest {
   replaceBody(body: Uint8Array, contentType: string): void {
     this.body = body;
     this.#replacedType = contentType;
+  }
+
+  get origin(): { address: string; requestId: string } {
+    return { address: this.address ?? this.raw.socket.remoteAddress ?? '', requestId: this.id };
   }
 
   get signal(): AbortSignal {

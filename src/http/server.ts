@@ -1,6 +1,7 @@
 // The HTTP edge: one Fastify server with one handler for the FHIR base and a few pages beside it.
 // https://hl7.org/fhir/R4/http.html
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerOptions, ServerResponse } from 'node:http';
+import { Server as TlsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import helmet from '@fastify/helmet';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
@@ -8,15 +9,18 @@ import type { Clock } from '../base/clock.ts';
 import { limits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
 import { FhirError } from '../base/outcome.ts';
-import type { Caller, Engine } from '../fhir/interaction.ts';
+import type { Engine } from '../fhir/interaction.ts';
 import type { Definitions } from '../model/definitions.ts';
-import { BodyBudget, readBody } from './body.ts';
+import { addAuthRoutes } from './auth-routes.ts';
+import { BodyBudget, drain, readBody } from './body.ts';
 import { asFhirError, outcomeBody } from './errors.ts';
 import { FhirRoute } from './fhir-route.ts';
+import { type Access, type Entrance, Guard } from './guard.ts';
 import { alive, readiness } from './health.ts';
 import { countsSource, homePage, type StoreFacts, styleSource } from './home.ts';
 import { bodyUse } from './media.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
+import { Networks } from './peers.ts';
 import { isUnder, requestId } from './request.ts';
 import { XmlConversion } from './xml-conversion.ts';
 
@@ -25,8 +29,9 @@ export const basePath = '/fhir';
 
 export interface HttpServerOptions {
   engine: Engine;
-  /** Who is asking, for every request, until there is access control. */
-  caller: Caller;
+  access: Access;
+  /** Certificate and key, PEM; absent: plain HTTP. */
+  tls?: Tls;
   store: StoreFacts;
   log: Log;
   clock: Clock;
@@ -42,25 +47,46 @@ export interface HttpServerOptions {
   checkHost: boolean;
 }
 
+export interface Tls {
+  cert: string | Buffer;
+  key: string | Buffer;
+}
+
 export interface HttpServer {
   /** Resolves to the address that it listens at. */
   listen(address: { host: string; port: number }): Promise<string>;
   /** Stops accepting, lets requests finish for up to `graceMs`, then aborts what is left. */
   close(graceMs?: number): Promise<void>;
+  /** New connections get this certificate from now on. Throws when it does not fit its key; the old one then stays. */
+  renewTls(tls: Tls): void;
   /** A request without a socket, for tests. */
   inject: FastifyInstance['inject'];
 }
 
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** What the guard found out, while access control is on. */
+    entrance: Entrance | undefined;
+  }
+}
+
+/** https://www.rfc-editor.org/rfc/rfc9325#section-3.1.1 */
+const minVersion = 'TLSv1.2';
+
 export function createHttpServer(options: HttpServerOptions): HttpServer {
-  const metrics = createMetrics(() => route.inWork);
+  const { access, clock } = options;
+  const metrics = createMetrics({ inWork: () => route.inWork, hasAccessControl: access.kind === 'guarded' });
   const budget = new BodyBudget();
   const xml = new XmlConversion(options.definitions);
+  const guard = access.kind === 'guarded' ? new Guard({ access, base: basePath, now: clock.now }) : undefined;
   const route = new FhirRoute({
     ...options,
+    entrance: entranceOf(access, guard),
+    slots: guard?.slots,
     metrics,
     budget,
     xml,
-    newId: options.clock.newId,
+    newId: clock.newId,
     base: basePath,
     hosts: options.checkHost ? allowedHosts(options.baseUrl) : undefined,
   });
@@ -71,12 +97,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     return503OnClosing: false,
     requestTimeout: limits.requestMs,
     keepAliveTimeout: 65_000,
-    http: {
-      // Room for an address that is too long for us, so that it can be told 414.
-      maxHeaderSize: limits.headerBytesMax + limits.urlBytesMax,
-      headersTimeout: 15_000,
-      connectionsCheckingInterval: 5_000,
-    },
+    ...socketOptions(options.tls),
     routerOptions: { querystringParser: () => ({}) },
     clientErrorHandler: (error, socket) => refuseUnreadable(error, socket, { log: options.log, metrics }),
     frameworkErrors: (_error, request, reply) => {
@@ -85,9 +106,11 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
       else refusePlainly(request, reply, { status: 400, text: 'Malformed address\n' });
     },
   });
-  addFhirRoutes(server, { route, budget });
+  server.decorateRequest('entrance', undefined);
+  addFhirRoutes(server, { route, budget, guard, onPreflight: (ms) => metrics.observe('preflight', 204, ms) });
+  if (guard !== undefined) addAuthRoutes(server, { ...options, guard, metrics });
   void server.register((pages, _, done) => {
-    addPages(pages, { ...options, metrics });
+    addPages(pages, { ...options, metrics, guard });
     done();
   });
   server.setNotFoundHandler((request, reply) => {
@@ -104,6 +127,9 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   return {
     listen: ({ host, port }) => server.listen({ host, port }),
     inject: server.inject.bind(server),
+    renewTls: (tls) => {
+      if (server.server instanceof TlsServer) server.server.setSecureContext({ ...tls, minVersion });
+    },
     close: async (graceMs = 8_000) => {
       route.beginClose();
       const cut = setTimeout(() => {
@@ -146,24 +172,77 @@ function pathOf(raw: IncomingMessage): string {
   return (raw.url ?? '').split('?', 1)[0] ?? '';
 }
 
-function addFhirRoutes(server: FastifyInstance, { route, budget }: { route: FhirRoute; budget: BodyBudget }): void {
+/** Who a request comes from that no hook has looked at: everybody is the same while access control is off. */
+function entranceOf(access: Access, guard: Guard | undefined): (raw: IncomingMessage) => Entrance {
+  if (guard !== undefined) return (raw) => guard.stranger(raw);
+  const everybody: Entrance = {
+    caller: access.kind === 'open' ? access.caller : new FhirError('login', 'An access token is needed.'),
+    cors: [],
+  };
+  return () => everybody;
+}
+
+function socketOptions(tls: Tls | undefined): { http?: ServerOptions } {
+  const sockets = {
+    // Room for an address that is too long for us, so that it can be told 414.
+    maxHeaderSize: limits.headerBytesMax + limits.urlBytesMax,
+    headersTimeout: 15_000,
+    connectionsCheckingInterval: 5_000,
+  };
+  if (tls === undefined) return { http: sockets };
+  // Fastify types a server with TLS as another one; what is used of it here is the same.
+  return { https: { ...sockets, ...tls, minVersion } } as object;
+}
+
+interface FhirRoutesOptions {
+  route: FhirRoute;
+  budget: BodyBudget;
+  guard: Guard | undefined;
+  onPreflight: (ms: number) => void;
+}
+
+function addFhirRoutes(server: FastifyInstance, { route, budget, guard, onPreflight }: FhirRoutesOptions): void {
   server.removeAllContentTypeParsers();
   server.addContentTypeParser('*', (request, payload: IncomingMessage, done) => {
+    if (request.entrance?.caller instanceof FhirError) {
+      // Nothing is kept of what comes from somebody who is not let in.
+      drain(payload);
+      done(null);
+      return;
+    }
     const path = pathOf(request.raw).slice(basePath.length + 1);
     const use = bodyUse(request.method, path.endsWith('/') ? path.slice(0, -1) : path);
     // A refusal travels as the body: as an error it would make Fastify close the connection under the client's feet.
     readBody(payload, { use, budget }, (body) => done(null, body));
   });
+  const admit = async (request: FastifyRequest, reply: FastifyReply) => {
+    const preflight = guard?.preflight(request.raw);
+    if (preflight === undefined) {
+      request.entrance = await guard?.admit(request.raw);
+      return;
+    }
+    reply.hijack().raw.writeHead(204, preflight.flat()).end();
+    onPreflight(reply.elapsedTime);
+  };
   const handler = (request: FastifyRequest, reply: FastifyReply) => {
     reply.hijack();
-    const { body } = request;
-    route.handle(request.raw, reply.raw, body instanceof Uint8Array || body instanceof FhirError ? body : undefined);
+    const { body, entrance } = request;
+    const taken = body instanceof Uint8Array || body instanceof FhirError ? body : undefined;
+    route.handle(request.raw, reply.raw, taken, entrance);
   };
-  for (const url of [basePath, `${basePath}/*`]) server.route({ method: server.supportedMethods, url, handler });
+  const hooks = guard === undefined ? {} : { onRequest: admit };
+  for (const url of [basePath, `${basePath}/*`]) {
+    server.route({ method: server.supportedMethods, url, handler, ...hooks });
+  }
 }
 
-function addPages(pages: FastifyInstance, options: HttpServerOptions & { metrics: Metrics }): void {
-  const { store, log, clock, baseUrl, version, metrics } = options;
+interface PagesOptions extends HttpServerOptions {
+  metrics: Metrics;
+  guard: Guard | undefined;
+}
+
+function addPages(pages: FastifyInstance, options: PagesOptions): void {
+  const { access, store, log, clock, baseUrl, version, metrics, guard } = options;
   void pages.register(helmet, {
     contentSecurityPolicy: {
       useDefaults: false,
@@ -188,17 +267,24 @@ function addPages(pages: FastifyInstance, options: HttpServerOptions & { metrics
     done();
   });
   const counts = countsSource(store, clock.now);
+  const scrapers = access.kind === 'guarded' ? new Networks(access.metricsFrom) : undefined;
   const handlers: Record<string, (reply: FastifyReply) => Promise<unknown>> = {
     '/': async (reply) => {
-      const page = homePage({ version, baseUrl, storeName: store.name, counts: await counts() });
-      return reply.type('text/html; charset=utf-8').send(page);
+      // How many resources there are is nobody's business before they have shown a token.
+      const open = guard === undefined ? { counts: await counts(), storeName: store.name } : undefined;
+      return reply.type('text/html; charset=utf-8').send(homePage({ version, baseUrl, open }));
     },
     '/healthz': async (reply) => reply.code(alive.status).send(alive.body),
     '/readyz': async (reply) => {
       const { status, body } = await readiness(store);
       return reply.code(status).send(body);
     },
-    '/metrics': async (reply) => reply.type(metrics.contentType).send(await metrics.text()),
+    '/metrics': async (reply) => {
+      if (guard !== undefined && scrapers?.has(guard.peers.addressOf(reply.request.raw)) === false) {
+        return reply.code(403).type('text/plain; charset=utf-8').send('CARELOOM_METRICS_FROM has not this address\n');
+      }
+      return reply.type(metrics.contentType).send(await metrics.text());
+    },
   };
   for (const [url, handler] of Object.entries(handlers)) {
     pages.route({ method: ['GET', 'HEAD'], url, handler: (_, reply) => handler(reply) });

@@ -1,6 +1,7 @@
 // Conditions as algebra: flatten, fold, dedupe. What comes out means the same and is easier to plan.
 import { compareKeys } from './match.ts';
-import type { Alias, Condition, Key } from './store.ts';
+import type { Alias, Condition, Key, OrdRange } from './store.ts';
+import { NO_ORD } from './store.ts';
 
 const all: Condition = { kind: 'all' };
 const none: Condition = { kind: 'none' };
@@ -9,7 +10,9 @@ const none: Condition = { kind: 'none' };
 export function and(parts: readonly Condition[]): Condition {
   const flat = parts.flatMap((part) => (part.kind === 'and' ? part.of : [part]));
   if (flat.some((part) => part.kind === 'none')) return none;
-  const rest = meetIds(meetLastUpdated(unique(flat.filter((part) => part.kind !== 'all'))));
+  const rest = meetIds(
+    meetRanges('ord', meetRanges('lastUpdated', unique(flat.filter((part) => part.kind !== 'all')))),
+  );
   if (rest.some((part) => part.kind === 'none')) return none;
   return rest.length === 0 ? all : rest.length === 1 && rest[0] !== undefined ? rest[0] : { kind: 'and', of: rest };
 }
@@ -31,8 +34,21 @@ export function not(part: Condition): Condition {
   return { kind: 'not', of: part };
 }
 
-/** The same condition, flat and folded: `all` and `none` occur only as the whole of a condition or of an alias. */
+/**
+ * The same condition, flat and folded: `all` and `none` occur only as the whole of a condition or of an alias, and `ord`
+ * with a bound that rows without a clinical date are below.
+ */
 export function simplify(condition: Condition): Condition {
+  if (simplified.has(condition)) return condition;
+  const simple = simplifyAnew(condition);
+  simplified.add(simple);
+  return simple;
+}
+
+/** What came out of it: a caller's filter is the same condition in each of its requests. */
+const simplified = new WeakSet<Condition>();
+
+function simplifyAnew(condition: Condition): Condition {
   switch (condition.kind) {
     case 'all':
     case 'none':
@@ -43,8 +59,9 @@ export function simplify(condition: Condition): Condition {
       return condition.ids.length === 0 ? none : condition;
     case 'span':
       return compareKeys(condition.from, condition.to) < 0 ? condition : none;
+    case 'ord':
     case 'lastUpdated':
-      return lastUpdated(condition.from, condition.to);
+      return rangeOf(condition.kind, condition);
     case 'and':
       return and(condition.of.map(simplify));
     case 'or':
@@ -96,29 +113,66 @@ function simplifyAlias(alias: Alias): Alias {
   return { type: alias.type, where: simplify(alias.where) };
 }
 
-function lastUpdated(from: number | undefined, to: number | undefined): Condition {
-  if (from === undefined && to === undefined) return all;
-  if (from !== undefined && to !== undefined && from >= to) return none;
-  return { kind: 'lastUpdated', ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) };
+/** Where both ranges are; without a bound where neither has one. */
+export function meet(a: OrdRange, b: OrdRange): OrdRange {
+  const from = Math.max(a.from ?? Number.NEGATIVE_INFINITY, b.from ?? Number.NEGATIVE_INFINITY);
+  const to = Math.min(a.to ?? Number.POSITIVE_INFINITY, b.to ?? Number.POSITIVE_INFINITY);
+  return bounded(from, to);
+}
+
+/** The least range that holds both. */
+export function hull(a: OrdRange, b: OrdRange): OrdRange {
+  const from = Math.min(a.from ?? Number.NEGATIVE_INFINITY, b.from ?? Number.NEGATIVE_INFINITY);
+  const to = Math.max(a.to ?? Number.POSITIVE_INFINITY, b.to ?? Number.POSITIVE_INFINITY);
+  return bounded(from, to);
+}
+
+/** Nothing is in it. */
+export function isEmpty({ from, to }: OrdRange): boolean {
+  return from !== undefined && to !== undefined && from >= to;
+}
+
+function bounded(from: number, to: number): OrdRange {
+  return {
+    ...(from === Number.NEGATIVE_INFINITY ? {} : { from }),
+    ...(to === Number.POSITIVE_INFINITY ? {} : { to }),
+  };
+}
+
+function rangeOf(kind: 'ord' | 'lastUpdated', asked: OrdRange): Condition {
+  // Some rows have no clinical date; every row has a lastUpdated.
+  const range = meet(asked, kind === 'ord' ? { from: NO_ORD + 1 } : {});
+  if (isEmpty(range)) return none;
+  return range.from === undefined && range.to === undefined ? all : { kind, ...range };
+}
+
+const texts = new WeakMap<Condition, string>();
+
+function textOf(part: Condition): string {
+  let text = texts.get(part);
+  if (text === undefined) {
+    text = JSON.stringify(part);
+    texts.set(part, text);
+  }
+  return text;
 }
 
 function unique(parts: readonly Condition[]): readonly Condition[] {
   if (parts.length < 2) return parts;
   const seen = new Map<string, Condition>();
   for (const part of parts) {
-    const text = JSON.stringify(part);
+    const text = textOf(part);
     if (!seen.has(text)) seen.set(text, part);
   }
   return [...seen.values()];
 }
 
-function meetLastUpdated(parts: readonly Condition[]): readonly Condition[] {
-  const ranges = parts.filter((part) => part.kind === 'lastUpdated');
-  if (ranges.length < 2) return parts;
-  const from = ranges.map((range) => range.from).filter((bound) => bound !== undefined);
-  const to = ranges.map((range) => range.to).filter((bound) => bound !== undefined);
-  const met = lastUpdated(from.length > 0 ? Math.max(...from) : undefined, to.length > 0 ? Math.min(...to) : undefined);
-  return [...parts.filter((part) => part.kind !== 'lastUpdated'), met];
+function meetRanges(kind: 'ord' | 'lastUpdated', parts: readonly Condition[]): readonly Condition[] {
+  const ranges = parts.flatMap((part) => (part.kind === 'ord' || part.kind === 'lastUpdated' ? [part] : []));
+  const own = ranges.filter((range) => range.kind === kind);
+  if (own.length < 2) return parts;
+  const met = own.reduce<OrdRange>(meet, {});
+  return [...parts.filter((part) => part.kind !== kind), rangeOf(kind, met)];
 }
 
 function meetIds(parts: readonly Condition[]): readonly Condition[] {

@@ -18,6 +18,7 @@ export function noting(probe: Probe, counts: CountNoted[]): Probe {
       return count;
     },
     keysIn: (span, max) => probe.keysIn(span, max),
+    ordsIn: (span, max) => probe.ordsIn(span, max),
     few: (plan, options) => probe.few(plan, options),
   };
 }
@@ -33,8 +34,11 @@ export function explanationOf(plan: Plan, cost: Pick<Explanation, 'counts' | 'ex
 export function sourceOfWalk(walk: Walk, type: string): Source {
   switch (walk.kind) {
     case 'ord': {
-      const isWhole = walk.keys.length === 1 && walk.keys[0] === typeKey(type);
-      return isWhole ? { kind: 'type' } : { kind: 'keys', of: walk.keys.map((key) => ({ key })) };
+      const { keys, range } = walk;
+      if (range !== undefined) return { kind: 'keys', of: keys.map((key) => ({ key, ord: range })) };
+      return keys.length === 1 && keys[0] === typeKey(type)
+        ? { kind: 'type' }
+        : { kind: 'keys', of: keys.map((key) => ({ key })) };
     }
     case 'lastUpdated': {
       const { kind, from, to } = walk;

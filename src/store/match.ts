@@ -1,5 +1,6 @@
 // Conditions decided on one row in memory: byte order of keys, and the conditions that need no other row.
-import type { Condition, Key, Slice, Term, Within } from './store.ts';
+import type { Condition, Key, OrdRange, Slice, Term, Within } from './store.ts';
+import { NO_ORD } from './store.ts';
 
 /** What a condition looks at in a row. */
 export interface MatchedRow {
@@ -7,6 +8,8 @@ export interface MatchedRow {
   id: string;
   lastUpdated: number;
   keys: readonly Key[];
+  /** Needed where a condition asks for the clinical date. */
+  ord?: number;
   /** Needed where a condition asks for terms. */
   terms?: readonly Term[];
 }
@@ -32,6 +35,11 @@ export function compareKeys(a: Key, b: Key): number {
   return a.length - b.length;
 }
 
+/** The keys that begin with one of the prefixes. */
+export function keysStarting(keys: readonly Key[], prefixes: readonly Key[]): Key[] {
+  return keys.filter((key) => prefixes.some((prefix) => key.startsWith(prefix)));
+}
+
 /** Whether a key lies in from ≤ key < to and fits `within`. */
 export function inSpan(key: Key, span: { from: Key; to: Key; within?: Within }): boolean {
   if (compareKeys(key, span.from) < 0 || compareKeys(key, span.to) >= 0) return false;
@@ -53,7 +61,11 @@ function fitsSlice(key: Key, { at, length, atLeast, atMost }: Slice): boolean {
   );
 }
 
-/** Whether the condition holds for the row; a lastUpdated range is half-open like a span. */
+function inRange(value: number, { from, to }: OrdRange): boolean {
+  return (from === undefined || value >= from) && (to === undefined || value < to);
+}
+
+/** Whether the condition holds for the row; ranges of time are half-open like spans. */
 export function matchesKeys(row: MatchedRow, condition: Condition, joins?: Joins): boolean {
   switch (condition.kind) {
     case 'all':
@@ -71,11 +83,11 @@ export function matchesKeys(row: MatchedRow, condition: Condition, joins?: Joins
         : row.terms.includes(condition.term);
     case 'ids':
       return condition.ids.includes(row.id);
+    case 'ord':
+      if (row.ord === undefined) throw new TypeError('the clinical date of this row is not at hand');
+      return row.ord !== NO_ORD && inRange(row.ord, condition);
     case 'lastUpdated':
-      return (
-        row.lastUpdated >= (condition.from ?? Number.NEGATIVE_INFINITY) &&
-        row.lastUpdated < (condition.to ?? Number.POSITIVE_INFINITY)
-      );
+      return inRange(row.lastUpdated, condition);
     case 'and':
       return condition.of.every((part) => matchesKeys(row, part, joins));
     case 'or':

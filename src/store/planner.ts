@@ -2,18 +2,19 @@
 // walk or which set to collect, and what is left to check on each row. The engines' own choices were 100x and 350x
 // slower, so adapters force the plan (CROSS JOIN, hint). A position is independent of the plan (see cursor.ts): every
 // plan of one search yields the same total order, so page 2 may be found in another way than page 1.
-import { and, conjuncts, or, simplify } from './conditions.ts';
+import { and, conjuncts, hull, isEmpty, meet, not, or, simplify } from './conditions.ts';
 import { compareKeys } from './match.ts';
-import type { Alias, Condition, Filter, Key, Part, SortKey, Source } from './store.ts';
+import type { Alias, Condition, Filter, Key, OrdRange, Part, SortKey, Source } from './store.ts';
 import { typeKey } from './store.ts';
 
 /**
- * A list to walk that already has the order asked for. `ord`: the merged lists of the keys, by clinical date.
+ * A list to walk that already has the order asked for. `ord`: the merged lists of the keys, by clinical date, of the rows
+ * in `range` alone.
  * `lastUpdated`: the type by lastUpdated, from ≤ lu < to. `keys`: the keys with the prefix; a row counts at its lowest
  * (ascending) or highest (descending) key alone; rows without any come last.
  */
 export type Walk =
-  | { kind: 'ord'; keys: readonly Key[]; descending: boolean }
+  | { kind: 'ord'; keys: readonly Key[]; range?: OrdRange; descending: boolean }
   | { kind: 'lastUpdated'; from?: number; to?: number; descending: boolean }
   | { kind: 'keys'; prefix: Key; descending: boolean };
 
@@ -38,6 +39,10 @@ export interface Probe {
   /** The different keys from ≤ key < to, when there are at most `max`. */
   keysIn(span: { from: Key; to: Key }, max: number): readonly Key[] | undefined | Promise<readonly Key[] | undefined>;
   /**
+   * Where the clinical dates of a span's rows lie, when it has at most `max` entries: an empty range when it has none.
+   */
+  ordsIn(span: Span, max: number): OrdRange | undefined | Promise<OrdRange | undefined>;
+  /**
    * All matches of a plan, with their keys of a prefix if one is given; undefined when there are more than `limit` or
    * when finding out would mean to look at more than `examine` candidates.
    */
@@ -48,6 +53,8 @@ export interface Probe {
 }
 
 export type Few = readonly { id: string; keys: readonly Key[] }[];
+
+export type Span = Extract<Condition, { kind: 'span' }>;
 
 export interface Planned extends Alias {
   order: readonly SortKey[];
@@ -87,7 +94,7 @@ export async function planCount(alias: Alias, filter: Filter, probe: Probe): Pro
   const narrowed = narrow(alias, filter);
   const parts = await resolveJoins(narrowed.type, topLevel(narrowed), probe);
   if (parts === undefined) return { kind: 'none' };
-  const candidates = sourcesOf(parts);
+  const candidates = sourcesOf(narrowed.type, parts);
   const isChoice = candidates.length > 1;
   const smallest = isChoice ? await smallestOf(narrowed.type, candidates, COUNT_CAP, probe) : candidates[0];
   return sortPlan(narrowed.type, smallest ?? WHOLE_TYPE, parts, [BY_ORD]);
@@ -139,9 +146,12 @@ async function resolveJoins(
   parts: readonly Condition[] | undefined,
   probe: Probe,
 ): Promise<readonly Condition[] | undefined> {
-  const isResolved = (part: Condition): boolean => isJoin(part) || isScattered(part);
+  const isResolved = (part: Condition): boolean => holdsJoin(part) || isScattered(type, part);
   if (parts?.some(isResolved) !== true) return parts;
-  const others = sourcesOf(parts.filter((part) => !isResolved(part)));
+  const others = sourcesOf(
+    type,
+    parts.filter((part) => !isResolved(part)),
+  );
   const smallest = await smallestOf(type, others, SMALL, probe);
   if (smallest !== undefined && (smallest.estimate ?? 0) < SMALL) return parts;
   const resolved: Condition[] = [];
@@ -154,13 +164,26 @@ function isJoin(condition: Condition): boolean {
   return condition.kind === 'refers' || condition.kind === 'referred';
 }
 
+/** A join, one of several, or none: access rules are of such parts. */
+function holdsJoin(condition: Condition): boolean {
+  if (condition.kind === 'or') return condition.of.some(holdsJoin);
+  return condition.kind === 'not' ? holdsJoin(condition.of) : isJoin(condition);
+}
+
 /** An `or` of conditions that each have a source, while no one source holds them all. */
-function isScattered(condition: Condition): boolean {
-  if (condition.kind !== 'or' || condition.of.length > MERGE_MAX || coverOf(condition) !== undefined) return false;
-  return condition.of.every((branch) => sourcesOf(conjuncts(branch)).length > 0);
+function isScattered(type: string, condition: Condition): boolean {
+  if (condition.kind !== 'or' || condition.of.length > MERGE_MAX || coverOf(type, condition) !== undefined)
+    return false;
+  return condition.of.every((branch) => sourcesOf(type, conjuncts(branch)).length > 0);
 }
 
 async function resolveJoin(type: string, part: Condition, probe: Probe): Promise<Condition> {
+  if (part.kind === 'not' && holdsJoin(part.of)) return not(await resolveJoin(type, part.of, probe));
+  if (part.kind === 'or' && holdsJoin(part)) {
+    const of: Condition[] = [];
+    for (const branch of part.of) of.push(await resolveJoin(type, branch, probe));
+    return or(of);
+  }
   if (part.kind === 'or') return resolveBranches(type, part, probe);
   if (part.kind === 'refers') {
     const matches = await fewOf(part.to, probe);
@@ -183,7 +206,7 @@ async function resolveBranches(
   part: Extract<Condition, { kind: 'or' }>,
   probe: Probe,
 ): Promise<Condition> {
-  if (!isScattered(part)) return part;
+  if (!isScattered(type, part)) return part;
   const ids = new Set<string>();
   for (const where of part.of) {
     const matches = await fewOf({ type, where }, probe);
@@ -196,7 +219,7 @@ async function resolveBranches(
 async function fewOf(alias: Alias, probe: Probe, prefix?: Key): Promise<Few | undefined> {
   const parts = await resolveJoins(alias.type, topLevel(alias), probe);
   if (parts === undefined) return [];
-  const sources = sourcesOf(parts);
+  const sources = sourcesOf(alias.type, parts);
   const smallest = await smallestOf(alias.type, sources, JOIN_EXAMINE, probe);
   const estimate = smallest?.estimate ?? (await probe.count(WHOLE_TYPE.source, alias.type, JOIN_EXAMINE));
   if (estimate >= JOIN_EXAMINE) return undefined;
@@ -216,35 +239,36 @@ interface Candidate {
 
 const WHOLE_TYPE: Candidate = { source: { kind: 'type' }, covers: [] };
 
-function sourcesOf(parts: readonly Condition[]): readonly Candidate[] {
+function sourcesOf(type: string, parts: readonly Condition[]): readonly Candidate[] {
   return parts.flatMap((part) => {
-    const candidate = sourceOf(part);
+    const candidate = sourceOf(type, part);
     return candidate === undefined ? [] : [candidate];
   });
 }
 
-function sourceOf(part: Condition): Candidate | undefined {
-  if (part.kind === 'ids') return { source: { kind: 'ids', ids: part.ids }, covers: [part] };
+function sourceOf(type: string, part: Condition): Candidate | undefined {
+  if (part.kind === 'ids') return { source: part, covers: [part], estimate: part.ids.length };
   if (part.kind === 'lastUpdated' || part.kind === 'term') return { source: part, covers: [part] };
-  const cover = coverOf(part);
+  const cover = coverOf(type, part);
   if (cover === undefined) return undefined;
   return { source: { kind: 'keys', of: cover.parts }, covers: cover.exact ? [part] : [] };
 }
 
 /** Lists whose union holds every match of a condition; `exact` when it holds nothing else (of the type). */
-function coverOf(condition: Condition): { parts: readonly Part[]; exact: boolean } | undefined {
+function coverOf(type: string, condition: Condition): { parts: readonly Part[]; exact: boolean } | undefined {
   if (condition.kind === 'key') return { parts: [{ key: condition.key }], exact: true };
+  if (condition.kind === 'ord') return { parts: [{ key: typeKey(type), ord: rangeOf(condition) }], exact: true };
   if (condition.kind === 'span') {
     const { from, to, within } = condition;
     return { parts: [{ from, to, ...(within === undefined ? {} : { within }) }], exact: true };
   }
   if (condition.kind === 'and') {
-    const covers = condition.of.map(coverOf).filter((cover) => cover !== undefined);
+    const covers = condition.of.map((one) => coverOf(type, one)).filter((cover) => cover !== undefined);
     const best = covers.find((cover) => cover.parts.every((part) => 'key' in part)) ?? covers[0];
     return best === undefined ? undefined : { parts: best.parts, exact: false };
   }
   if (condition.kind !== 'or') return undefined;
-  const covers = condition.of.map(coverOf);
+  const covers = condition.of.map((one) => coverOf(type, one));
   if (!covers.every((cover) => cover !== undefined)) return undefined;
   return { parts: covers.flatMap((cover) => cover.parts), exact: covers.every((cover) => cover.exact) };
 }
@@ -275,12 +299,12 @@ async function choose(
   order: readonly SortKey[],
   probe: Probe,
 ): Promise<Plan> {
-  const candidates = sourcesOf(parts);
+  const candidates = sourcesOf(type, parts);
   const ids = candidates.find((candidate) => candidate.source.kind === 'ids');
   if (ids !== undefined) return sortPlan(type, ids, parts, order);
   const [first, ...others] = order;
   if (first !== undefined && others.length === 0) {
-    if (first.by === 'ord') return chooseByOrd(type, parts, candidates, first, probe);
+    if (first.by === 'ord') return chooseByOrd(type, parts, first, probe);
     const walk = walkOf(first, parts);
     const isWalked = (source: Source): boolean => walk.kind === 'lastUpdated' && source.kind === 'lastUpdated';
     const sources = candidates.filter((candidate) => !isWalked(candidate.source));
@@ -295,33 +319,119 @@ async function choose(
   return sortPlan(type, smallest ?? WHOLE_TYPE, parts, order);
 }
 
+/** A search in the order of clinical dates, all matches of which lie in `range`. */
+interface ByOrd {
+  type: string;
+  parts: readonly Condition[];
+  sort: SortKey;
+  range: OrdRange;
+}
+
+async function chooseByOrd(type: string, parts: readonly Condition[], sort: SortKey, probe: Probe): Promise<Plan> {
+  let range: OrdRange = {};
+  const others: Condition[] = [];
+  for (const part of parts) {
+    const { told, whole } = await datesFor(part, probe);
+    range = meet(range, whole);
+    // What a walk within the range leaves to be checked of such a condition holds for most rows of it.
+    if (isOpen(whole) || !isWithin(whole, told)) others.push(part);
+  }
+  if (isEmpty(range)) return { kind: 'none' };
+  const candidates = sourcesOf(type, others);
+  const isDated = others.length < parts.length;
+  const lists = candidates.filter(isMergeable).map((list) => within(list, range));
+  if (lists.length === 0 && isDated) lists.push(within(listOfType(type), range));
+  const sets = candidates.filter((candidate) => !isMergeable(candidate));
+  return chooseListOrSet({ type, parts, sort, range }, lists, sets, probe);
+}
+
 /**
  * Clinical date order: a list of equal keys already has it, so walking the shortest one stops as soon as the page is
  * full. A span has not: it is collected when small, else the best list in order is walked and the span checked.
  */
-async function chooseByOrd(
-  type: string,
-  parts: readonly Condition[],
-  candidates: readonly Candidate[],
-  sort: SortKey,
+async function chooseListOrSet(
+  search: ByOrd,
+  lists: readonly Candidate[],
+  sets: readonly Candidate[],
   probe: Probe,
 ): Promise<Plan> {
-  const lists = candidates.filter(isMergeable);
+  const { type, parts, sort } = search;
   const [only] = lists;
-  if (only !== undefined && candidates.length === 1) return walkList(type, only, parts, sort);
-  const sets = candidates.filter((candidate) => !isMergeable(candidate));
+  if (only !== undefined && lists.length === 1 && sets.length === 0) return walkList(search, only);
   const list = await smallestOf(type, lists, COUNT_CAP, probe);
   if (list?.estimate !== undefined && list.estimate < COUNT_CAP) {
     const set = await smallestOf(type, sets, list.estimate, probe);
     const isSetBetter = set?.estimate !== undefined && set.estimate * 4 < list.estimate;
-    return isSetBetter ? sortPlan(type, set, parts, [sort]) : walkList(type, list, parts, sort);
+    return isSetBetter ? sortPlan(type, set, parts, [sort]) : walkList(search, list);
   }
   const set = await smallestOf(type, sets, COUNT_CAP, probe);
   if (set?.estimate !== undefined && set.estimate < COUNT_CAP) return sortPlan(type, set, parts, [sort]);
   const opened = await openSpans(parts, probe);
-  if (opened !== undefined) return chooseByOrd(type, opened, sourcesOf(opened), sort, probe);
-  return chooseAmongLarge(type, parts, lists, sets, sort, probe);
+  if (opened !== undefined) return chooseByOrd(type, opened, sort, probe);
+  return chooseAmongLarge(search, lists, sets, probe);
 }
+
+// ---- clinical dates ----------------------------------------------------------------------------------------------
+
+/**
+ * Where the clinical dates of all matches lie: `told` by the conditions themselves, `whole` with what had to be asked:
+ * periods that begin long before what is searched for are found by their end, and the index knows where they began.
+ */
+async function datesFor(condition: Condition, probe: Probe): Promise<{ told: OrdRange; whole: OrdRange }> {
+  const own = ownDates(condition);
+  if (condition.kind !== 'or' || !condition.of.some((branch) => branch.kind === 'ord'))
+    return { told: own, whole: own };
+  let [told, whole] = [NO_DATES, NO_DATES];
+  for (const branch of condition.of) {
+    const dates = ownDates(branch);
+    const isAsked = branch.kind === 'span' && branch.ord === undefined;
+    const range = isAsked ? ((await probe.ordsIn(branch, COUNT_CAP)) ?? {}) : dates;
+    if (!isEmpty(range)) whole = hull(whole, range);
+    if (!isAsked) told = hull(told, dates);
+  }
+  return { told, whole };
+}
+
+const NO_DATES: OrdRange = { from: Number.POSITIVE_INFINITY, to: Number.NEGATIVE_INFINITY };
+
+function ownDates(condition: Condition): OrdRange {
+  switch (condition.kind) {
+    case 'ord':
+      return rangeOf(condition);
+    case 'span':
+      return condition.ord ?? {};
+    case 'and':
+      return condition.of.map(ownDates).reduce(meet, {});
+    case 'or':
+      return condition.of.map(ownDates).reduce(hull, NO_DATES);
+    default:
+      return {};
+  }
+}
+
+function rangeOf({ from, to }: OrdRange): OrdRange {
+  return { ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) };
+}
+
+const isOpen = ({ from, to }: OrdRange): boolean => from === undefined && to === undefined;
+
+function isWithin(inner: OrdRange, outer: OrdRange): boolean {
+  const both = hull(inner, outer);
+  return both.from === outer.from && both.to === outer.to;
+}
+
+/** The rows of lists that lie in a range. */
+function within(list: Candidate, range: OrdRange): Candidate {
+  if (list.source.kind !== 'keys' || isOpen(range)) return list;
+  return { ...list, source: { kind: 'keys', of: list.source.of.map((part) => ({ ...part, ord: range })) } };
+}
+
+const listOfType = (type: string): Candidate => ({
+  source: { kind: 'keys', of: [{ key: typeKey(type) }] },
+  covers: [],
+});
+
+// ---- large sets --------------------------------------------------------------------------------------------------
 
 /**
  * The conditions with each span of few keys replaced by those keys, whose lists have an order; undefined when there is
@@ -346,23 +456,20 @@ async function openSpan(part: Condition, probe: Probe): Promise<Condition> {
 }
 
 async function chooseAmongLarge(
-  type: string,
-  parts: readonly Condition[],
+  search: ByOrd,
   lists: readonly Candidate[],
   sets: readonly Candidate[],
-  sort: SortKey,
   probe: Probe,
 ): Promise<Plan> {
+  const { type, parts, sort, range } = search;
   // A long list of which many rows may fail the rest could be walked to its end: worth counting further.
   const list = await smallestOf(type, lists, COLLECT_MAX, probe);
-  if (list?.estimate !== undefined && list.estimate < COLLECT_MAX) return walkList(type, list, parts, sort);
+  if (list?.estimate !== undefined && list.estimate < COLLECT_MAX) return walkList(search, list);
   const set = await smallestOf(type, sets, COLLECT_MAX, probe);
   if (set?.estimate !== undefined && set.estimate < COLLECT_MAX && !(await isCommon(type, set, parts, probe))) {
     return sortPlan(type, set, parts, [sort]);
   }
-  return list === undefined
-    ? walkPlan(type, walkOf(sort, parts, type), parts, [sort])
-    : walkList(type, list, parts, sort);
+  return walkList(search, list ?? within(listOfType(type), range));
 }
 
 /**
@@ -376,28 +483,34 @@ async function isCommon(type: string, set: Candidate, parts: readonly Condition[
   return (await probe.count(WHOLE_TYPE.source, type, enough)) < enough;
 }
 
+/** Whole lists, and few enough to be walked as one. */
 function isMergeable(candidate: Candidate): boolean {
   const { source } = candidate;
-  return source.kind === 'keys' && source.of.length <= MERGE_MAX && source.of.every((part) => 'key' in part);
+  if (source.kind !== 'keys' || source.of.length > MERGE_MAX) return false;
+  return source.of.every((part) => 'key' in part && part.ord === undefined);
 }
 
-function walkList(type: string, list: Candidate, parts: readonly Condition[], sort: SortKey): Plan {
+function walkList({ type, parts, sort, range }: ByOrd, list: Candidate): Plan {
   const keys = list.source.kind === 'keys' ? list.source.of.flatMap((part) => ('key' in part ? [part.key] : [])) : [];
-  const walk: Walk = { kind: 'ord', keys: [...new Set(keys)], descending: sort.descending };
+  const walk: Walk = {
+    kind: 'ord',
+    keys: [...new Set(keys)],
+    ...(isOpen(range) ? {} : { range }),
+    descending: sort.descending,
+  };
   return {
     kind: 'walk',
     type,
     by: walk,
-    residual: and(parts.filter((part) => !list.covers.includes(part))),
+    residual: and(parts.filter((part) => part.kind !== 'ord' && !list.covers.includes(part))),
     order: [sort],
     ...(list.estimate === undefined ? {} : { estimate: list.estimate }),
   };
 }
 
 /** The list that has this order for a whole type. */
-function walkOf(sort: SortKey, parts: readonly Condition[], type = ''): Walk {
+function walkOf(sort: Exclude<SortKey, { by: 'ord' }>, parts: readonly Condition[]): Walk {
   const { descending } = sort;
-  if (sort.by === 'ord') return { kind: 'ord', keys: [typeKey(type)], descending };
   if (sort.by === 'keys') return { kind: 'keys', prefix: sort.prefix, descending };
   const range = parts.find((part) => part.kind === 'lastUpdated');
   return {
@@ -427,7 +540,8 @@ function sortPlan(type: string, from: Candidate, parts: readonly Condition[], or
 /** Without parts that another part contains, and in byte order, so that an adapter reads the index from left to right. */
 function mergedSource(source: Source): Source {
   if (source.kind !== 'keys' || source.of.length < 2) return source;
-  const keys = [...new Set(source.of.flatMap((part) => ('key' in part ? [part.key] : [])))].sort(compareKeys);
-  const spans = source.of.filter((part) => 'from' in part);
-  return { kind: 'keys', of: [...keys.map((key) => ({ key })), ...spans] };
+  const whole = source.of.flatMap((part) => ('key' in part && part.ord === undefined ? [part.key] : []));
+  const keys = [...new Set(whole)].sort(compareKeys);
+  const stretches = source.of.filter((part) => !('key' in part) || part.ord !== undefined);
+  return { kind: 'keys', of: [...keys.map((key) => ({ key })), ...stretches] };
 }

@@ -1,5 +1,6 @@
 // Sizes of lists, remembered for a while: they only guide the planner, and a long list stays long.
 import type { Probe } from './planner.ts';
+import type { Source } from './store.ts';
 
 const LISTS_MAX = 2_000;
 /** Ranges of time name other bounds each time: they are kept apart, so that they do not push out what is asked again. */
@@ -24,7 +25,7 @@ export function sizesRemembered(from: number): (probe: Probe) => Probe {
     walksKeys: probe.walksKeys,
     count(source, type, cap) {
       const name = `${type} ${JSON.stringify(source)}`;
-      const [sizes, max] = source.kind === 'lastUpdated' ? [ranges, RANGES_MAX] : [lists, LISTS_MAX];
+      const [sizes, max] = isOfTime(source) ? [ranges, RANGES_MAX] : [lists, LISTS_MAX];
       const known = sizes.get(name);
       const now = performance.now();
       if (known !== undefined && known.until > now && (known.isWhole || known.atLeast >= cap)) {
@@ -41,6 +42,12 @@ export function sizesRemembered(from: number): (probe: Probe) => Probe {
       return typeof count === 'number' ? remember(count) : count.then(remember);
     },
     keysIn: (span, max) => probe.keysIn(span, max),
+    ordsIn: (span, max) => probe.ordsIn(span, max),
     few: (plan, options) => probe.few(plan, options),
   });
+}
+
+function isOfTime(source: Source): boolean {
+  if (source.kind !== 'keys') return source.kind === 'lastUpdated';
+  return source.of.some((part) => 'key' in part && part.ord !== undefined);
 }

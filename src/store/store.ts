@@ -39,13 +39,16 @@ export type Term = string;
  * these are given (keys that are sliced are ASCII throughout; a key that ends before yields what it has there);
  * `contains`: `text` occurs in the part of the key between its fifth character and the first TAB; `ends`: at its end.
  * `fewKeys` says that the span is likely to hold a handful of different keys, which a plan may then take one by one.
+ * `ord` of a span is what its maker knows: every row that the span finds has its clinical date in there.
+ * `ord` is true when the resource has a clinical date, from ≤ date < to. Past versions have none, so no filter asks for it.
  * `term` is true when the resource has that term, with `prefix` when it has one that begins so.
  */
 export type Condition =
   | { kind: 'all' }
   | { kind: 'none' }
   | { kind: 'key'; key: Key }
-  | { kind: 'span'; from: Key; to: Key; within?: Within; fewKeys?: true }
+  | { kind: 'span'; from: Key; to: Key; within?: Within; fewKeys?: true; ord?: OrdRange }
+  | ({ kind: 'ord' } & OrdRange)
   | { kind: 'term'; term: Term; prefix?: true }
   | { kind: 'ids'; ids: readonly string[] }
   | { kind: 'lastUpdated'; from?: number; to?: number }
@@ -56,6 +59,12 @@ export type Condition =
   | { kind: 'refers'; prefix: Key; to: Alias }
   /** A live resource of `by.type`, for which `by.where` holds, has the key `prefix` + my own "Type/id". */
   | { kind: 'referred'; prefix: Key; by: Alias };
+
+/** Clinical dates from ≤ ord < to, ms since the epoch; without a bound it is open there. */
+export interface OrdRange {
+  from?: number;
+  to?: number;
+}
 
 export type Within = { kind: 'slices'; of: readonly Slice[] } | { kind: 'contains' | 'ends'; text: string };
 
@@ -114,8 +123,8 @@ export interface Page {
   explanation?: Explanation;
 }
 
-/** One list of the index, or a stretch of it. */
-export type Part = { key: Key } | { from: Key; to: Key; within?: Within };
+/** One list of the index, or of it the rows of some clinical dates; or a stretch of the index. */
+export type Part = { key: Key; ord?: OrdRange } | { from: Key; to: Key; within?: Within };
 
 /** A set of rows. `keys`: the union of the parts; its lists may hold rows of other types as well. */
 export type Source =
@@ -160,6 +169,8 @@ export interface HistorySearch {
   of?: readonly { type: string; id: string }[];
   limit: number;
   after?: string;
+  /** Prefixes of keys to hand back with each version; of a deletion, of those of the version before. */
+  keysOf?: readonly Key[];
   budgetMs: number;
 }
 
@@ -197,6 +208,11 @@ export interface Check extends Alias {
 export interface Commit {
   writes: readonly Write[];
   checks?: readonly Check[];
+  /**
+   * What the audit record is to say of it, written in the same transaction; nothing when nothing is written. The store
+   * adds a last member to each body: `"written":["Patient/1/_history/3",…]`, in the order of the writes.
+   */
+  audit?: readonly AuditEntry[];
   /** Decide everything and answer as if it were done, but leave the store as it is. */
   dryRun?: true;
 }
@@ -278,6 +294,63 @@ export interface Outbox {
   forget(seq: string): Promise<void>;
 }
 
+/** What happened, before it is in the record. */
+export interface AuditEntry {
+  /** Milliseconds since the epoch. */
+  at: number;
+  /** Ids of the patients whose data it touched, without duplicates. */
+  patients: readonly string[];
+  /** Who did it, as a stable name: `Practitioner/1`, `client:lab`, `system`. */
+  agent: string;
+  /** A JSON object; opaque to the store. */
+  body: string;
+}
+
+/** A line of the audit record, which nobody changes or removes. */
+export interface AuditRow extends AuditEntry {
+  /** Each chain is a sequence of its own, 1, 2, 3, …; a store may have several. */
+  chain: string;
+  seq: number;
+  /** `auditHash` of the row before (64 zeros for the first) and of this row: see store/audit-chain.ts. */
+  hash: string;
+}
+
+export interface AuditSearch {
+  patient?: string;
+  agent?: string;
+  chain?: string;
+  /** With `chain`: only rows of a higher seq. */
+  afterSeq?: number;
+  /** from ≤ at < to, ms since the epoch. */
+  from?: number;
+  to?: number;
+  /** By time, then chain and place; with `chain`: by place. */
+  descending: boolean;
+  limit: number;
+  /** AuditPage.next of the same search. */
+  after?: string;
+}
+
+export interface AuditPage {
+  rows: AuditRow[];
+  next?: string;
+}
+
+/** The end of a chain. */
+export interface AuditHead {
+  chain: string;
+  seq: number;
+  at: number;
+  hash: string;
+}
+
+export interface AuditRecord {
+  /** Durable when it resolves. Appends that come while others are on their way to the disk go together. */
+  append(entries: readonly AuditEntry[]): Promise<void>;
+  rows(search: AuditSearch): Promise<AuditPage>;
+  heads(): Promise<AuditHead[]>;
+}
+
 /** A row as the index sees it, for reindexing and verification. */
 export interface IndexedRow extends Row {
   ord: number;
@@ -300,12 +373,25 @@ export interface Store {
   /** Other processes may write to it at the same time. */
   readonly isShared: boolean;
 
-  /** The current version, a deletion included (body null); undefined when never stored or not visible to the filter. */
-  read(type: string, id: string, filter: Filter): Promise<Row | undefined>;
+  /**
+   * The current version, a deletion included (body null); undefined when never stored or not visible to the filter.
+   * `keysOf`, here and below: prefixes of keys to hand back with each row; of a deletion, of those of the version before.
+   */
+  read(type: string, id: string, filter: Filter, keysOf?: readonly Key[]): Promise<Row | undefined>;
   /** Live current versions of many; in the order asked, undefined where missing, deleted or not visible. */
-  readMany(refs: readonly { type: string; id: string }[], filter: Filter): Promise<(Row | undefined)[]>;
+  readMany(
+    refs: readonly { type: string; id: string }[],
+    filter: Filter,
+    keysOf?: readonly Key[],
+  ): Promise<(Row | undefined)[]>;
   /** One version. Visible only if that version and the current one are visible to the filter. */
-  readVersion(type: string, id: string, version: number, filter: Filter): Promise<Row | undefined>;
+  readVersion(
+    type: string,
+    id: string,
+    version: number,
+    filter: Filter,
+    keysOf?: readonly Key[],
+  ): Promise<Row | undefined>;
   search(search: Search, filter: Filter): Promise<Page>;
   /** Counts up to `cap`, then says the count is not exact. */
   count(alias: Alias, options: { cap: number; budgetMs: number }, filter: Filter): Promise<Count>;
@@ -314,6 +400,7 @@ export interface Store {
 
   readonly records: Records;
   readonly outbox: Outbox;
+  readonly audit: AuditRecord;
 
   /** Live resources by type. */
   stats(): Promise<Map<string, number>>;

@@ -56,7 +56,7 @@ t.test('serve answers until it is stopped', async (t) => {
   const { runWith, folder } = bench(t);
   const port = String(await freePort());
   const stop = new AbortController();
-  const environment = { CARELOOM_DATA: folder, CARELOOM_LOG_LEVEL: 'silent', PORT: port, CARELOOM_SAMPLE: 'off' };
+  const environment = { CARELOOM_DATA: folder, CARELOOM_LOG_LEVEL: 'silent', PORT: port, CARELOOM_SAMPLE: 'off', CARELOOM_AUTH: 'off' };
   const served = runWith({ io: { signal: stop.signal, environment } }, 'serve', '--sample');
   const reply = await answerFrom(`http://127.0.0.1:${port}/fhir/Patient`);
   t.match(await reply.json(), { resourceType: 'Bundle', total: 0 });
@@ -70,7 +70,7 @@ t.test('the sample practice fills an empty store, once', async (t) => {
   const { runWith, run, folder } = bench(t);
   const stop = new AbortController();
   const port = String(await freePort());
-  const environment = { CARELOOM_DATA: folder, CARELOOM_LOG_LEVEL: 'silent', PORT: port };
+  const environment = { CARELOOM_DATA: folder, CARELOOM_LOG_LEVEL: 'silent', PORT: port, CARELOOM_AUTH: 'off' };
   const serve = async (signal: AbortSignal) => runWith({ io: { signal, environment } }, 'serve', '--sample');
   const served = serve(stop.signal);
   await answerFrom(`http://127.0.0.1:${port}/fhir/Patient`);

@@ -33,7 +33,7 @@ export function bench(t: { teardown(work: () => void): void }): Bench {
         err: { write: (text) => (ran.err += text) },
         isTerminal: false,
         signal: new AbortController().signal,
-        environment: { CARELOOM_DATA: folder, CARELOOM_LOG_LEVEL: 'silent' },
+        environment: { CARELOOM_DATA: folder, CARELOOM_LOG_LEVEL: 'silent', CARELOOM_AUTH: 'off' },
         ...io,
       },
       overrides,

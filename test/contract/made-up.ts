@@ -2,6 +2,7 @@
 import type tap from 'tap';
 import type { Clock } from '../../src/base/clock.ts';
 import type {
+  AuditRow,
   Commit,
   Condition,
   Key,
@@ -23,6 +24,10 @@ export interface OpenedStore {
   /** Closes the store and opens the same data again. */
   reopen(): Promise<Store>;
   close(): Promise<void>;
+  /** Opens the same data once more, as another process would. */
+  another(): Promise<Store>;
+  /** Replaces the whole audit record behind the store's back, whatever stands in the way of that. */
+  forge(change: (rows: AuditRow[]) => AuditRow[]): Promise<void>;
   /** Breaks the stored index behind the store's back; where an adapter offers no way, that part is skipped. */
   damage?(): Promise<void>;
   /** Marks the stored data as written by a newer careloom. */

@@ -326,6 +326,12 @@ await onBothStores(t, async (t, adapter) => {
       [`Patient/_history?_list=l&_at=${at('c1')}`, ['a2', 'b1']],
       [`Patient/_history?_at=${at('c1')}&_since=${at('a2')}`, ['c1', 'a2']],
       [`Patient/_history?_list=l&_at=${at('c1')}&_since=${at('a2')}&_count=1`, ['a2']],
+      // b is deleted, and nothing finds it now.
+      ['Patient/_history?_id=a,b,c', ['a3', 'c1', 'a2', 'a1']],
+      [`Patient/_history?_id=a&_since=${at('c1')}`, ['a3']],
+      ['Patient/_history?_id=a,c&_list=l&_count=1', ['a3', 'a2', 'a1']],
+      ['Patient/_history?_filter=_id eq "a"', ['a3', 'a2', 'a1']],
+      ['Patient/_history?family=nobody-has-this', []],
       ['Patient/_history?_count=0', ['a3', 'b2', 'c1', 'a2', 'b1', 'a1']],
     ];
     for (const [url, expected] of cases) t.same(await versions(url), expected, url);
@@ -345,6 +351,9 @@ await onBothStores(t, async (t, adapter) => {
       '_count=x',
       '_sort=family',
       '_elements=id',
+      '_include=Patient:link',
+      'famly=x',
+      'family:exactly=x',
     ];
     for (const query of wrong) {
       const reply = await ask('GET', `Patient/_history?${query}`);

@@ -4,7 +4,7 @@ import t from 'tap';
 import type { Clock } from '../../src/base/clock.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { limits } from '../../src/base/limits.ts';
-import { systemCaller } from '../../src/fhir/access.ts';
+import { systemCaller } from '../../src/fhir/access/callers.ts';
 import { type Store, StoreError } from '../../src/store/store.ts';
 import { baseUrl, engineOn, matchIds, type Reply, type TestEngine } from '../support/engine.ts';
 import { type Adapter, onBothStores, type Test } from '../support/stores.ts';
@@ -20,7 +20,7 @@ const post = (resource: object, more: object = {}) => ({
   request: { method: 'POST', url: 'Patient', ...more },
 });
 
-interface Setting extends TestEngine {
+interface Setting extends Omit<TestEngine, 'askAs'> {
   store: Store;
   faults: string[];
   clock: Clock & { move(ms: number): void };

@@ -304,6 +304,14 @@ const OPERATIONS: Readonly<Record<string, (at: { type: string; id: string }) => 
   'meta-delete': ({ type, id }) => [{ path: `/fhir/${type}/${id}/$meta-delete`, sent: posted(tag) }],
   graphql: ({ type, id }) => [{ path: `/fhir/${type}/${id}/$graphql?query={id}` }],
   everything: ({ type, id }) => [{ path: `/fhir/${type}/${id}/$everything?_count=5` }],
+  // Nobody is signed in where there is no access control.
+  'break-the-glass': ({ type, id }) => [
+    {
+      path: `/fhir/${type}/${id}/$break-the-glass`,
+      sent: posted({ name: 'reason', valueString: 'unconscious on arrival' }),
+      status: 403,
+    },
+  ],
   lastn: ({ type }) => [{ path: `/fhir/${type}/$lastn?subject=Patient/${ID}&code=http://loinc.org|8480-6` }],
   stats: ({ type }) => [
     {

@@ -100,9 +100,14 @@ type Ask = (method: string, url: string, body?: string, headers?: Record<string,
 
 /** The whole server on a store and a port of its own; how to ask it. */
 async function served(t: Test, store: Store, clock: Clock, { timeZone = 'UTC', countMax }: CaseFile): Promise<Ask> {
-  const config = readConfig({ CARELOOM_LOG_LEVEL: 'silent', CARELOOM_TIME_ZONE: timeZone, CARELOOM_BASE_URL: baseUrl });
+  const config = readConfig({
+    CARELOOM_AUTH: 'off',
+    CARELOOM_LOG_LEVEL: 'silent',
+    CARELOOM_TIME_ZONE: timeZone,
+    CARELOOM_BASE_URL: baseUrl,
+  });
   const app = await createApp(config, { store: countMax === undefined ? store : countingTo(countMax, store), clock });
-  const server = app.server();
+  const server = await app.server();
   const { port } = new URL(await server.listen({ host: '127.0.0.1', port: 0 }));
   const agent = new Agent({ keepAlive: true });
   t.teardown(async () => {

@@ -79,7 +79,9 @@ function expected(resource: Obj, selection: Selection): Obj {
           isMandatory(element) ||
           selection.elements.includes(name.replace(/^_/, '')) ||
           (element?.choice !== undefined && selection.elements.includes(element.choice))
-      : wantedBy[selection.kind];
+      : selection.kind === 'without'
+        ? (name) => !selection.elements.includes(name.replace(/^_/, ''))
+        : wantedBy[selection.kind];
   const { meta, ...rest } = resource;
   const known = isObject(meta) ? meta : {};
   const tags = Array.isArray(known.tag) ? known.tag : [];

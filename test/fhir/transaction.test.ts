@@ -1,7 +1,7 @@
 // Transactions and batches, made by hand, on both stores. https://hl7.org/fhir/R4/http.html#transaction
 import t from 'tap';
 import { limits } from '../../src/base/limits.ts';
-import { anonymousCaller } from '../../src/fhir/access.ts';
+import { anonymousCaller } from '../../src/fhir/access/callers.ts';
 import type { FhirRequest } from '../../src/fhir/interaction.ts';
 import type { Store } from '../../src/store/store.ts';
 import { baseUrl, engineOn, matchIds, type Reply, type TestEngine } from '../support/engine.ts';

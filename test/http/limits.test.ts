@@ -88,9 +88,12 @@ await t.test('the address: 414', async (t) => {
 
 await t.test('headers: 431, and an address beyond all bounds: 414', async (t) => {
   const port = await freePort();
-  const app = await createApp(readConfig({ CARELOOM_LOG_LEVEL: 'silent', CARELOOM_PORT: String(port) }), {
-    store: unclosable(),
-  });
+  const app = await createApp(
+    readConfig({ CARELOOM_AUTH: 'off', CARELOOM_LOG_LEVEL: 'silent', CARELOOM_PORT: String(port) }),
+    {
+      store: unclosable(),
+    },
+  );
   await app.listen();
   t.teardown(() => app.close());
   const get = (path: string, header: string) =>

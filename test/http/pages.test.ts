@@ -1,6 +1,6 @@
 // The pages beside the FHIR base, the figures, and what the log must not know.
 import t from 'tap';
-import { html } from '../../src/http/html.ts';
+import { html } from '../../src/base/html.ts';
 import { fakeServer } from './support.ts';
 
 t.test('the home page says what runs, what it holds, and where to go', async (t) => {

@@ -1,7 +1,7 @@
 // An HTTP server on an engine that a test makes up.
 import { systemClock } from '../../src/base/clock.ts';
 import { createLog, type Log } from '../../src/base/log.ts';
-import { anonymousCaller } from '../../src/fhir/access.ts';
+import { anonymousCaller } from '../../src/fhir/access/callers.ts';
 import type { Answer, Engine, FhirRequest } from '../../src/fhir/interaction.ts';
 import { createHttpServer, type HttpServer, type HttpServerOptions } from '../../src/http/server.ts';
 import { loadDefinitions } from '../../src/model/definitions.ts';
@@ -31,7 +31,7 @@ export function fakeServer(perform?: Perform, options: Partial<HttpServerOptions
   const store = { name: 'a <fake> store', stats: async () => new Map([['Patient', 3]]), ping: async () => {} };
   const server = createHttpServer({
     engine,
-    caller: anonymousCaller,
+    access: { kind: 'open', caller: anonymousCaller },
     store,
     log,
     clock: systemClock,

@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import t from 'tap';
 import { limits } from '../../src/base/limits.ts';
 import { createLog } from '../../src/base/log.ts';
-import { anonymousCaller } from '../../src/fhir/access.ts';
+import { anonymousCaller } from '../../src/fhir/access/callers.ts';
 import { BodyBudget } from '../../src/http/body.ts';
 import { FhirRoute } from '../../src/http/fhir-route.ts';
 import { createMetrics } from '../../src/http/metrics.ts';
@@ -29,9 +29,10 @@ t.test('408, and the signal is aborted; what comes later is dropped', async (t) 
         return { status: 200, headers: {}, interaction: 'read' };
       },
     },
-    caller: anonymousCaller,
+    entrance: () => ({ caller: anonymousCaller, cors: [] }),
+    slots: undefined,
     log: createLog({ level: 'info', destination: { write: (line) => lines.push(line) } }),
-    metrics: createMetrics(() => 0),
+    metrics: createMetrics({ inWork: () => 0, hasAccessControl: false }),
     budget: new BodyBudget(),
     xml: new XmlConversion(loadDefinitions),
     newId: () => 'id',

@@ -4,7 +4,7 @@ import { MongoClient } from 'mongodb';
 import t from 'tap';
 import { type Clock, systemClock } from '../../src/base/clock.ts';
 import { openMongoStore } from '../../src/store/mongo/open.ts';
-import type { Change, Store, StoreError } from '../../src/store/store.ts';
+import type { AuditRow, Change, Store, StoreError } from '../../src/store/store.ts';
 import {
   all,
   BUDGET,
@@ -24,6 +24,8 @@ import {
 import { storeContract } from '../contract/store.ts';
 import { everything } from '../support/memory-store.ts';
 import { sharedMongod, startMongod, withDatabase } from '../support/mongod.ts';
+
+const auditEntry = { at: 1, patients: ['p'], agent: 'system', body: '{}' };
 
 // Some thousand transactions, each flushed to disk.
 t.setTimeout(240_000);
@@ -55,6 +57,8 @@ function opener(freshUrl: () => string): OpenStore {
         await store.close();
         await behind(url, (client) => client.db().dropDatabase());
       },
+      another: () => openMongoStore({ url, clock }),
+      forge: (change) => behind(url, (client) => forgeAudit(client, change)),
       damage: () => behind(url, (client) => client.db().collection('history').deleteOne({ id: 'r1' })),
       pretendNewer: () =>
         behind(url, (client) =>
@@ -65,6 +69,14 @@ function opener(freshUrl: () => string): OpenStore {
         ),
     };
   };
+}
+
+async function forgeAudit(client: MongoClient, change: (rows: AuditRow[]) => AuditRow[]): Promise<void> {
+  const audit = client.db().collection('audit');
+  const found = await audit.find({}, { promoteBuffers: true }).sort({ chain: 1, seq: 1 }).toArray();
+  const rows = found.map(({ _id, hash, ...row }) => ({ ...row, hash: Buffer.from(hash).toString('hex') }) as AuditRow);
+  await audit.deleteMany({});
+  await audit.insertMany(change(rows).map(({ hash, ...row }) => ({ ...row, hash: Buffer.from(hash, 'hex') })));
 }
 
 /** Does something to the database that the store knows nothing of. */
@@ -215,13 +227,16 @@ async function plans(test: Test, freshUrl: () => string): Promise<void> {
   );
   await store.commit({ writes });
   /** What the server says it did for the queries of `work`. */
-  const profiled = async (work: () => Promise<unknown>): Promise<Record<string, unknown>[]> => {
+  const queries = { ns: /\.resource$/, op: { $in: ['query', 'command'] } };
+  const profiled = async (
+    work: () => Promise<unknown>,
+    filter: object = queries,
+  ): Promise<Record<string, unknown>[]> => {
     const entries: Record<string, unknown>[] = [];
     await behind(url, async (client) => {
       await client.db().setProfilingLevel('all');
       await work();
       await client.db().setProfilingLevel('off');
-      const filter = { ns: /\.resource$/, op: { $in: ['query', 'command'] } };
       entries.push(...(await client.db().collection('system.profile').find(filter).toArray()));
       await client.db().collection('system.profile').drop();
     });
@@ -309,6 +324,49 @@ async function plans(test: Test, freshUrl: () => string): Promise<void> {
     inner.same(await scans(), [0, 600], 'counted, then collected');
     inner.same(await scans(), [600]);
   });
+  await test.test('a page of the audit record walks the index of what is asked for', async (inner) => {
+    const ofAudit = { ns: /\.audit$/, op: { $in: ['query', 'command'] } };
+    const rows = Array.from({ length: 300 }, (_, n) => ({
+      at: n,
+      patients: [`p${n % 3}`],
+      agent: `a${n % 2}`,
+      body: '{}',
+    }));
+    for (let from = 0; from < 300; from += 50) await store.audit.append(rows.slice(from, from + 50));
+    for (const asked of [{}, { patient: 'p1' }, { agent: 'a1' }, { from: 40 }]) {
+      const first = { ...asked, descending: true, limit: 10 };
+      const { next = '' } = await store.audit.rows(first);
+      const [entry] = await profiled(() => store.audit.rows({ ...first, after: next }), ofAudit);
+      inner.notOk(entry?.hasSortStage, JSON.stringify(asked));
+      inner.ok(Number(entry?.docsExamined) <= 12, `${entry?.docsExamined} looked at for ${JSON.stringify(asked)}`);
+    }
+    const [entry] = await profiled(async () => inner.ok((await store.audit.heads()).length >= 1), ofAudit);
+    inner.match(entry?.planSummary, /^DISTINCT_SCAN/);
+    inner.ok(Number(entry?.keysExamined) <= 12, `${entry?.keysExamined} entries looked at for the heads`);
+  });
+  await test.test(
+    'audit rows of one turn share an insert, and those of commits that share a transaction',
+    async (inner) => {
+      const before = await store.audit.heads();
+      const inserts = await profiled(
+        () => Promise.all(Array.from({ length: 16 }, () => store.audit.append([auditEntry]))),
+        {
+          ns: /\.audit$/,
+          op: 'insert',
+        },
+      );
+      inner.equal(inserts.length, 1);
+      await Promise.all(
+        Array.from({ length: 16 }, (_, at) =>
+          store.commit({ writes: [write('Gamma', `b${at}`, { expect: 'absent' })], audit: [auditEntry] }),
+        ),
+      );
+      const added = (heads: typeof before): number => heads.reduce((sum, { seq }) => sum + seq, 0);
+      const after = await store.audit.heads();
+      inner.equal(added(after) - added(before), 32);
+      inner.equal(after.length, before.length, 'one after the other, they extend the same chain');
+    },
+  );
   await test.test('reads of one turn share a find', async (inner) => {
     const entries = await profiled(async () => {
       const rows = await Promise.all(Array.from({ length: 16 }, (_, at) => store.read('Alpha', `r${at}`, everything)));
@@ -360,6 +418,7 @@ async function olderLayout(test: Test, freshUrl: () => string): Promise<void> {
     await history.dropIndex('t_1_lu_1_tie_1_until_1');
     await history.createIndex({ t: 1, lu: 1, tie: 1 });
     await history.updateMany({}, { $unset: { until: '' } });
+    await client.db().dropCollection('audit');
     await client
       .db()
       .collection('setting')
@@ -379,7 +438,12 @@ async function olderLayout(test: Test, freshUrl: () => string): Promise<void> {
     await behind(url, async (client) => {
       const names = (await client.db().collection('history').indexes()).map(({ name }) => name);
       inner.same(names, ['_id_', 't_1_lu_1_tie_1_until_1']);
+      const ofAudit = (await client.db().collection('audit').indexes()).map(({ name }) => name);
+      inner.same(ofAudit.length, 5);
     });
+    await store.audit.append([auditEntry]);
+    inner.match(await store.audit.heads(), [{ seq: 1 }]);
+    inner.same(await Array.fromAsync(store.verify({})), []);
   });
 }
 
@@ -394,13 +458,18 @@ async function outages(test: Test): Promise<void> {
     'what was committed is there after a power cut, and the store comes back by itself',
     async (inner) => {
       await Promise.all(
-        Array.from({ length: 30 }, (_, at) => commit(store, write('Alpha', `a${at}`, { text: `${at}` }))),
+        Array.from({ length: 30 }, (_, at) =>
+          store.commit({ writes: [write('Alpha', `a${at}`, { text: `${at}` })], audit: [auditEntry] }),
+        ),
       );
+      await Promise.all(Array.from({ length: 30 }, () => store.audit.append([auditEntry])));
       await own.restart();
       const ids = await recovered(() => foundIds(store, search(all)));
       inner.equal(ids.length, 30);
       inner.equal(bodyOf(await store.read('Alpha', 'a7', everything))?.text, '7');
-      await recovered(() => commit(store, write('Alpha', 'later')));
+      await recovered(() => store.commit({ writes: [write('Alpha', 'later')], audit: [auditEntry] }));
+      await recovered(() => store.audit.append([auditEntry]));
+      inner.ok((await store.audit.rows({ descending: false, limit: 100 })).rows.length >= 62);
       inner.same(await Array.fromAsync(store.verify({})), []);
     },
   );
@@ -414,6 +483,9 @@ async function outages(test: Test): Promise<void> {
       kindOf(store.records.get('code', 'x')),
       kindOf(store.outbox.after('', 1)),
       kindOf(store.history({ limit: 1, budgetMs: BUDGET }, everything)),
+      kindOf(store.audit.append([auditEntry])),
+      kindOf(store.audit.rows({ descending: false, limit: 1 })),
+      kindOf(store.audit.heads()),
       kindOf(store.ping()),
       kindOf(openMongoStore({ url, clock: systemClock })),
     ]);
@@ -421,6 +493,8 @@ async function outages(test: Test): Promise<void> {
     inner.ok(performance.now() - started < 15_000);
     await own.restart();
     await recovered(() => store.ping());
+    await recovered(() => store.audit.append([auditEntry]));
+    inner.same(await Array.fromAsync(store.verify({})), []);
   });
   await test.test('a standalone server is refused with the reason', async (inner) => {
     const alone = await startMongod({ replicaSet: false });

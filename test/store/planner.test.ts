@@ -27,6 +27,7 @@ function probe(sizes: Record<string, number> = {}, few?: Few): Probe & { asked: 
       return Math.min(sizes[name] ?? 1_000_000, cap);
     },
     keysIn: () => undefined,
+    ordsIn: () => undefined,
     few: () => few,
   };
 }

@@ -9,13 +9,13 @@ import type { Position } from '../../src/store/cursor.ts';
 import type { Plan, Probe } from '../../src/store/planner.ts';
 import { orderOf, plan } from '../../src/store/planner.ts';
 import type { Stretch } from '../../src/store/sqlite/find.ts';
-import { fewMatches, keysIn, sortedPage, walkStep } from '../../src/store/sqlite/find.ts';
+import { fewMatches, keysIn, ordsIn, sortedPage, walkStep } from '../../src/store/sqlite/find.ts';
 import { openSqliteStore } from '../../src/store/sqlite/open.ts';
 import { openReader, SCHEMA_VERSION } from '../../src/store/sqlite/schema.ts';
 import { Connection } from '../../src/store/sqlite/sql.ts';
 import { tokensOf } from '../../src/store/sqlite/terms.ts';
 import { Thread } from '../../src/store/sqlite/thread.ts';
-import type { Condition, Store } from '../../src/store/store.ts';
+import type { AuditRow, Condition, Store } from '../../src/store/store.ts';
 import type { OpenStore, Test } from '../contract/made-up.ts';
 import {
   collected,
@@ -61,10 +61,35 @@ const open: OpenStore = async (clock) => {
       await store.close();
       rmSync(folder, { recursive: true, force: true });
     },
+    another: () => openSqliteStore({ path, clock }),
+    forge: async (change) => forgeAudit(path, change),
     damage: async () => behind("DELETE FROM idx WHERE rid = 3 AND k = 'a.tok1'"),
     pretendNewer: async () => behind("UPDATE setting SET value = '99' WHERE name = 'schema'"),
   };
 };
+
+function forgeAudit(path: string, change: (rows: AuditRow[]) => AuditRow[]): void {
+  const db = new DatabaseSync(path);
+  db.exec('DROP TRIGGER IF EXISTS audit_update; DROP TRIGGER IF EXISTS audit_delete;');
+  const chain = String(db.prepare("SELECT value FROM setting WHERE name = 'chain'").get()?.value);
+  const found = db.prepare('SELECT seq, at, agent, patients, body, hash FROM audit ORDER BY seq').all();
+  const rows = found.map(({ seq, at, agent, patients, body, hash }) => ({
+    chain,
+    seq: Number(seq),
+    at: Number(at),
+    agent: String(agent),
+    patients: JSON.parse(String(patients)),
+    body: String(body),
+    hash: Buffer.from(hash as Uint8Array).toString('hex'),
+  }));
+  db.exec('BEGIN; DELETE FROM audit;');
+  const insert = db.prepare('INSERT INTO audit (seq, at, agent, patients, body, hash) VALUES (?, ?, ?, ?, ?, ?)');
+  for (const { seq, at, agent, patients, body, hash } of change(rows)) {
+    insert.run(seq, at, agent, JSON.stringify(patients), body, Buffer.from(hash, 'hex'));
+  }
+  db.exec('COMMIT');
+  db.close();
+}
 
 // Some thousand commits, each flushed to disk.
 t.setTimeout(240_000);
@@ -95,6 +120,7 @@ await t.test('every plan of a search finds the same, in steps of any size', asyn
     walksKeys: true,
     count: (_source, _type, cap) => Math.floor(cap * Math.min(1, random() * 1.5)),
     keysIn: (range, max) => (random() < 0.5 ? undefined : keysIn(connection, range, max)),
+    ordsIn: (range, max) => (random() < 0.3 ? undefined : ordsIn(connection, range, max)),
     few: (found, options) => (random() < 0.5 ? undefined : fewMatches(connection, found, options)),
   };
   const kinds = new Map<string, number>();
@@ -209,12 +235,15 @@ const term = (value: string, prefix?: true): Condition => ({
   ...(prefix === undefined ? {} : { prefix }),
 });
 
+/** Takes away what schema 3 added. */
+const NO_AUDIT = "DROP TABLE audit; DROP TABLE audit_patient; DELETE FROM setting WHERE name = 'chain';";
+
 await t.test('a file of schema 1 is brought up to date: it has no terms until it is indexed anew', async (test) => {
   const made = await fresh(test as Test);
   await commit(made.store, write('Alpha', 'a', { keys: ['a.tok1'], text: 'x'.repeat(20_000) }), write('Alpha', 'b'));
   await commit(made.store, deletion('Alpha', 'b'));
   await made.store.close();
-  made.behind(`DROP TABLE term_entry; DROP TABLE term; ALTER TABLE resource DROP COLUMN terms;
+  made.behind(`DROP TABLE term_entry; DROP TABLE term; ALTER TABLE resource DROP COLUMN terms; ${NO_AUDIT}
     UPDATE setting SET value = '1' WHERE name = 'schema'`);
   const store = await made.reopen();
   test.same(made.rows("SELECT value FROM setting WHERE name = 'schema'"), [{ value: String(SCHEMA_VERSION) }]);
@@ -229,6 +258,67 @@ await t.test('a file of schema 1 is brought up to date: it has no terms until it
   test.same((await foundIds(store, search(term('two')))).sort(), ['a', 'b']);
   test.same(await foundIds(store, search(term('one'))), []);
   test.same(await collected(store.verify({})), []);
+});
+
+await t.test('a file of schema 2 is brought up to date: its audit record begins then', async (test) => {
+  const made = await fresh(test as Test);
+  await commit(made.store, write('Alpha', 'a'));
+  await made.store.close();
+  made.behind(`${NO_AUDIT} UPDATE setting SET value = '2' WHERE name = 'schema'`);
+  const store = await made.reopen();
+  test.same(made.rows("SELECT value FROM setting WHERE name = 'schema'"), [{ value: String(SCHEMA_VERSION) }]);
+  test.same(await store.audit.heads(), []);
+  await store.commit({
+    writes: [write('Alpha', 'a')],
+    audit: [{ at: 1, patients: ['p'], agent: 'system', body: '{}' }],
+  });
+  test.match(await store.audit.heads(), [{ seq: 1 }]);
+  test.same(await collected(store.verify({})), []);
+});
+
+await t.test('the audit record refuses to be changed', async (test) => {
+  const made = await fresh(test as Test);
+  await made.store.audit.append([{ at: 1, patients: ['p'], agent: 'system', body: '{}' }]);
+  for (const change of [
+    "UPDATE audit SET body = ''",
+    'UPDATE audit SET at = 2 WHERE seq = 1',
+    'DELETE FROM audit',
+    "INSERT OR REPLACE INTO audit VALUES (1, 1, '', '[]', '{}', x'00')",
+    "INSERT INTO audit VALUES (1, 1, '', '[]', '{}', x'00') ON CONFLICT DO UPDATE SET body = ''",
+    "UPDATE audit_patient SET patient = 'q'",
+    'DELETE FROM audit_patient',
+  ]) {
+    test.throws(() => made.behind(change), { message: /never changed/ }, change);
+  }
+  test.match((await made.store.audit.rows({ descending: false, limit: 9 })).rows, [{ body: '{}', patients: ['p'] }]);
+});
+
+await t.test('verify compares the lists of patients with the rows of the audit record', async (test) => {
+  const made = await fresh(test as Test);
+  const entries = [1, 2, 3].map((at) => ({ at, patients: ['p', `p${at}`], agent: 'system', body: '{}' }));
+  await made.store.audit.append(entries);
+  made.behind(`DROP TRIGGER audit_patient_delete; DELETE FROM audit_patient WHERE patient = 'p' AND seq = 2;
+    INSERT INTO audit_patient VALUES ('q', 1, 1), ('p', 5, 3), ('p', 9, 9)`);
+  test.same(await collected(made.store.verify({})), [
+    'audit row 2: not among the rows of one of its patients',
+    'audit row 3: among the rows of a patient that it does not name',
+    'audit row 9: among the rows of a patient that it does not name',
+    'audit row 1: among the rows of a patient that it does not name',
+  ]);
+});
+
+await t.test('verify tells of an audit row whose list of patients is no list', async (test) => {
+  const made = await fresh(test as Test);
+  await made.store.audit.append([{ at: 1, patients: [], agent: 'system', body: '{}' }]);
+  for (const list of ['nonsense', '{"a":1}', '']) {
+    made.behind(`DROP TRIGGER IF EXISTS audit_update; UPDATE audit SET patients = '${list}'`);
+    const problems = await collected(made.store.verify({}));
+    test.ok(
+      problems.some((problem) => problem.includes('row 1 changed')),
+      list,
+    );
+    test.same((await made.store.audit.rows({ descending: false, limit: 9 })).rows[0]?.patients, [list]);
+  }
 });
 
 await t.test('a write without terms does not touch their index', async (test) => {

@@ -25,9 +25,9 @@ export type Ask = (path: string, sent?: Sent) => Promise<Reply>;
 
 /** The app on an open store, and how to ask it. Closing the store is the caller's business. */
 export async function askApp(store: Store): Promise<Ask> {
-  const config = readConfig({ CARELOOM_LOG_LEVEL: 'silent', CARELOOM_TIME_ZONE: 'UTC' });
+  const config = readConfig({ CARELOOM_AUTH: 'off', CARELOOM_LOG_LEVEL: 'silent', CARELOOM_TIME_ZONE: 'UTC' });
   const app = await createApp(config, { store });
-  const server = app.server();
+  const server = await app.server();
   return async (path, { method = 'GET', headers = {}, body } = {}) => {
     const payload =
       body === undefined || typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body);

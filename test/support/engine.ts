@@ -1,8 +1,9 @@
 // An engine on a store, and requests to it as a client would make them, without a socket.
 import { type Clock, systemClock } from '../../src/base/clock.ts';
 import { FhirError, operationOutcome } from '../../src/base/outcome.ts';
-import { anonymousCaller } from '../../src/fhir/access.ts';
-import { type Background, createEngine } from '../../src/fhir/engine.ts';
+import { anonymousCaller } from '../../src/fhir/access/callers.ts';
+import type { Principal } from '../../src/fhir/caller.ts';
+import { type Access, type Background, createEngine, type EventRecord } from '../../src/fhir/engine.ts';
 import type { Answer, Caller, Engine, FhirRequest } from '../../src/fhir/interaction.ts';
 import type { Maintenance } from '../../src/fhir/maintenance.ts';
 import { loadDefinitions } from '../../src/model/definitions.ts';
@@ -20,9 +21,18 @@ export interface Reply {
 }
 
 export interface TestEngine {
-  engine: Engine & Maintenance & { background: Background };
+  engine: Engine & Access & EventRecord & Maintenance & { background: Background };
   /** `url` is relative to the base, as in `Patient?name=x`. A FhirError comes back as the answer that an edge would give. */
-  ask(method: FhirRequest['method'], url: string, body?: unknown, headers?: Record<string, string>): Promise<Reply>;
+  ask(
+    method: FhirRequest['method'],
+    url: string,
+    body?: unknown,
+    headers?: Record<string, string>,
+    /** Who asks this once. */
+    as?: Caller,
+  ): Promise<Reply>;
+  /** The same for somebody with a token. */
+  askAs(principal: Principal): TestEngine['ask'];
 }
 
 export interface EngineChoices {
@@ -33,6 +43,8 @@ export interface EngineChoices {
   onFault?: (error: unknown, kind: string) => void;
   /** Who asks. */
   caller?: Caller;
+  /** Record every request. */
+  audit?: boolean;
 }
 
 export async function engineOn(store: Store, options: EngineChoices = {}): Promise<TestEngine> {
@@ -47,18 +59,18 @@ export async function engineOn(store: Store, options: EngineChoices = {}): Promi
     software,
     ...others,
   });
-  return {
-    engine,
-    async ask(method, url, body, headers = {}) {
+  const askAs =
+    (callerNow: () => Caller): TestEngine['ask'] =>
+    async (method, url, body, headers = {}, as = callerNow()) => {
       try {
-        return replyOf(await engine.perform(requestFor(method, url, body, headers), caller));
+        return replyOf(await engine.perform(requestFor(method, url, body, headers), as));
       } catch (error) {
         if (!(error instanceof FhirError)) throw error;
         const json = operationOutcome(error.issues);
         return { status: error.status, headers: { ...error.headers }, json, text: JSON.stringify(json) };
       }
-    },
-  };
+    };
+  return { engine, ask: askAs(() => caller), askAs: (principal) => askAs(() => engine.callerOf(principal)) };
 }
 
 function requestFor(

@@ -33,6 +33,9 @@ const text = (value: string): Key => `a.str${value}`;
 const digits = (value: number): string => String(value).padStart(4, '0');
 const range = (from: number, to: number): Key => `a.rng${digits(from)}${digits(to)}`;
 const REFERENCE = 'a.ref';
+/** A list that holds the clinical date. */
+const dated = (day: number): Key => `a.day${digits(day)}`;
+const DAY_MS = 86_400_000;
 
 /** Terms that begin with one another, differ by case, or hold what a term's mapping must keep apart. */
 const stems = ['t.a', 't.A', 't.ab', 't.a b', 't.a\tb', 't."a', 't.é', 't.z😀', 't.z\uFFFD', 'u.a', 'u.', 'u.*'];
@@ -52,7 +55,9 @@ export function randomWrite(random: Random, body: (type: string, id: string) => 
     keys.add(`${REFERENCE}${pick(random, types)}/${pick(random, ids)}`);
   const terms = new Set<Term>();
   for (let count = random() < 0.3 ? 0 : below(random, 5); count > 0; count--) terms.add(term(random));
-  const ord = random() < 0.2 ? NO_ORD : below(random, 30) * 86_400_000;
+  const day = below(random, 30);
+  const ord = random() < 0.2 ? NO_ORD : day * DAY_MS;
+  if (ord !== NO_ORD) keys.add(dated(day));
   const write = {
     type,
     id,
@@ -75,6 +80,7 @@ export function randomCondition(
   const inner = (): Condition => randomCondition(random, depth - 1, lastUpdated, options);
   const branches = (): Condition[] => Array.from({ length: 1 + below(random, 3) }, inner);
   if (options.termless !== true && random() < 0.15) return randomTerm(random);
+  if (options.termless !== true && random() < 0.15) return randomDates(random);
   const kinds = depth > 0 ? 13 : 7;
   switch (below(random, kinds)) {
     case 0:
@@ -142,6 +148,30 @@ function randomSlices(random: Random): Slice[] {
       ...(random() < 0.6 ? { atMost: digits(bound + below(random, 80)) } : {}),
     };
   });
+}
+
+/** Clinical dates; and as FHIR dates are asked for: beside stretches of keys, some of which tell the dates of their rows. */
+function randomDates(random: Random): Condition {
+  const date = (): number => pick(random, [NO_ORD, below(random, 30) * DAY_MS, below(random, 30) * DAY_MS + 1]);
+  const dates: Condition = {
+    kind: 'ord',
+    ...(random() < 0.7 ? { from: date() } : {}),
+    ...(random() < 0.7 ? { to: date() } : {}),
+  };
+  if (random() < 0.4) return dates;
+  const [from, to] = [below(random, 30), below(random, 30)];
+  const told: Condition = {
+    kind: 'span',
+    from: dated(from),
+    to: dated(Math.max(from, to)),
+    ord: { from: from * DAY_MS, to: Math.max(from, to) * DAY_MS },
+  };
+  const some: Condition = { kind: 'span', from: `a.rng${digits(below(random, 100))}`, to: 'a.rnh' };
+  return random() < 0.5
+    ? { kind: 'or', of: [dates, told, some] }
+    : random() < 0.5
+      ? told
+      : { kind: 'or', of: [dates, some] };
 }
 
 function randomTerm(random: Random): Condition {

@@ -80,7 +80,7 @@ export async function runCareloom(
 export async function startServer(options: ProcessOptions & { args?: readonly string[] }): Promise<ServerProcess> {
   for (let attempt = 1; ; attempt++) {
     const port = await freePort();
-    const env = { CARELOOM_SAMPLE: 'off', ...options.env, CARELOOM_PORT: String(port) };
+    const env = { CARELOOM_SAMPLE: 'off', CARELOOM_AUTH: 'off', ...options.env, CARELOOM_PORT: String(port) };
     const child = spawnCareloom(['serve', ...(options.args ?? [])], { ...options, env });
     if (await greets(child)) return { ...child, url: `http://127.0.0.1:${port}` };
     await child.kill('SIGKILL');

@@ -97,6 +97,11 @@ export class SlowSearch {
     return this.ofType(type).filter((resource) => criteria.every((criterion) => this.#holds(resource, criterion, now)));
   }
 
+  /** Whether a resource, stored or not, meets all criteria. */
+  meets(resource: StoredResource, criteria: readonly SlowCriterion[], now: number): boolean {
+    return criteria.every((criterion) => this.#holds(resource, criterion, now));
+  }
+
   /** The values that a search parameter selects. */
   values(resource: StoredResource, code: string): TypedValue[] {
     let known = this.#values.get(resource);

@@ -100,7 +100,7 @@ async function fetched(
         keysOf: scope.keysOf,
         budgetMs: limits.queryBudgetMs,
       },
-      caller.filter,
+      caller.filters.s,
     );
     for (const row of page.rows) if (row.body !== null && !scope.isMember(row)) rows.push(row as LiveRow);
   }

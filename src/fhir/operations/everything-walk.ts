@@ -63,11 +63,11 @@ async function walkStretch(
     if (page.room === 0) {
       if (after !== undefined) return { cursor: after };
       // Only a page that something follows has a next link.
-      const peek = await context.store.search({ ...search, limit: 1, bodyless: true }, caller.filter);
+      const peek = await context.store.search({ ...search, limit: 1, bodyless: true }, caller.filters.s);
       return peek.rows.length > 0 ? {} : undefined;
     }
     const limit = page.isAskedFor(stretch.type) ? Math.min(page.room, STEP) : STEP;
-    const found = await context.store.search({ ...search, ...place, limit }, caller.filter);
+    const found = await context.store.search({ ...search, ...place, limit }, caller.filters.s);
     for (const row of found.rows) if (row.body !== null && scope.isOf(row, part)) page.add(row as LiveRow);
     after = found.next;
     if (after === undefined) return undefined;

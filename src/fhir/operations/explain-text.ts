@@ -74,7 +74,9 @@ export function sourceText(source: Source, names: Names): string {
       return `a term of ${listText(source.term, names, TERMS)}`;
     case 'keys': {
       const texts = source.of.map((part) =>
-        'key' in part ? `= ${listText(part.key, names)}` : `a stretch of ${listText(part.from, names)}`,
+        'key' in part
+          ? `= ${listText(part.key, names)}${part.ord === undefined ? '' : ' within a stretch of clinical dates'}`
+          : `a stretch of ${listText(part.from, names)}`,
       );
       return counted(texts);
     }
@@ -102,6 +104,8 @@ export function conditionText(condition: Condition, names: Names): string {
       return `a term of ${listText(condition.term, names, TERMS)}`;
     case 'ids':
       return `${condition.ids.length} ids`;
+    case 'ord':
+      return 'a stretch of clinical dates';
     case 'lastUpdated':
       return 'a stretch of _lastUpdated';
     case 'and':

@@ -2,6 +2,7 @@
 // many candidates were looked at.
 import { limits } from '../../base/limits.ts';
 import { FhirError } from '../../base/outcome.ts';
+import { requireSearchable } from '../access/require.ts';
 import { json } from '../answer.ts';
 import type { EngineContext } from '../context.ts';
 import type { Answer, Caller, FhirRequest } from '../interaction.ts';
@@ -62,6 +63,8 @@ async function explained(
   const parsed = parseSearch([type], query, { definitions: context.definitions, lenient: true });
   requirePlain(parsed);
   const understood = await understoodParameters(type, query, caller, context);
+  requireWholeView(type, caller);
+  requireSearchable([type], parsed.criteria, parsed.sort, caller);
   const criteria = await resolveCriteria(parsed.criteria, caller, context);
   const where = compileCriteria(type, criteria, { ...context, now: context.clock.now() });
   // Matches of a chained order are collected without one and sorted by their targets.
@@ -70,7 +73,7 @@ async function explained(
   const limit = Math.max(1, parsed.count);
   const page = await context.store.search(
     { type, where, order, limit, budgetMs: limits.queryBudgetMs, bodyless: true, explain: true },
-    caller.filter,
+    caller.filters.s,
   );
   const { explanation } = page;
   const names = namesOfLists(context.definitions);
@@ -100,6 +103,15 @@ async function explained(
     { name: 'found', valueInteger: page.rows.length },
     { name: 'more', valueBoolean: page.next !== undefined },
   ]);
+}
+
+/** What was counted and looked at tells of resources that the caller may not see. */
+export function requireWholeView(type: string, { filters }: Caller): void {
+  if (filters.s.of(type).kind === 'all') return;
+  throw new FhirError(
+    'forbidden',
+    `This tells how many ${type} resources there are; it is for who may search them all.`,
+  );
 }
 
 const PLANS = {

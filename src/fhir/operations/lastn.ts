@@ -4,6 +4,7 @@ import { setImmediate as pause } from 'node:timers/promises';
 import { limits } from '../../base/limits.ts';
 import { FhirError } from '../../base/outcome.ts';
 import type { Condition, Row } from '../../store/store.ts';
+import { requireSearchable } from '../access/require.ts';
 import { bundlePieces, searchEntry } from '../bundle.ts';
 import type { EngineContext } from '../context.ts';
 import type { Answer, Caller } from '../interaction.ts';
@@ -32,6 +33,7 @@ async function perform(call: OperationCall, caller: Caller, context: EngineConte
   const { definitions, clock, baseUrl } = context;
   const request = parseSearch(['Observation'], asked.query, { definitions, lenient: false });
   if (request.countOnly) throw notAccepted('_summary=count');
+  requireSearchable(['Observation'], request.criteria, request.sort, caller);
   const criteria = await resolveCriteria(request.criteria, caller, context);
   const where = compileCriteria('Observation', criteria, { ...context, now: clock.now() });
   const ids = newestOfEach(await observed(where, asked, caller, context), asked.max);
@@ -151,7 +153,7 @@ async function observed(
         budgetMs: limits.queryBudgetMs,
         ...(after === undefined ? {} : { after }),
       },
-      caller.filter,
+      caller.filters.s,
     );
     const texts = await textsOf(page.rows, codeList, caller, context);
     for (const { id, keys = [] } of page.rows) {
@@ -224,7 +226,7 @@ async function observations(
         keysOf: followedPrefixes('Observation', request.includes, context),
         budgetMs: limits.queryBudgetMs,
       },
-      caller.filter,
+      caller.filters.s,
     );
     for (const row of page.rows) if (row.body !== null) byId.set(row.id, row as LiveRow);
   }

@@ -56,7 +56,7 @@ async function collect(type: string, found: Found, caller: Caller, context: Engi
     const where = or(lists.flatMap((list) => unseenOf(list, seen)));
     const page = await context.store.search(
       { type, where, order: [], limit: ROWS, keysOf: lists, budgetMs: limits.queryBudgetMs },
-      caller.filter,
+      caller.filters.s,
     );
     if (page.rows.length === 0) return;
     for (const { keys = [], body } of page.rows) {

@@ -32,6 +32,8 @@ export interface Operation {
   instances?: 'all' | readonly string[];
   /** True for one that changes what is stored; it is then called by POST alone. */
   affectsState: boolean;
+  /** Tells of no resource of the type it is called on, so that no right to the type is needed. */
+  isOpen?: true;
   /** May be called by DELETE, too: the address is of something that a client can give up. */
   takesDelete?: true;
   /** Names of the parameters it takes; others are refused. Absent where it reads the query itself. */

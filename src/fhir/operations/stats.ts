@@ -107,7 +107,7 @@ async function* found(where: Condition, caller: Caller, { store }: EngineContext
         budgetMs: limits.queryBudgetMs,
         ...(after === undefined ? {} : { after }),
       },
-      caller.filter,
+      caller.filters.s,
     );
     for (const row of page.rows) if (row.body !== null) yield row as LiveRow;
     after = page.next;

@@ -1,6 +1,7 @@
 // $why-not: which parameter keeps a resource out of a search.
 import { limits } from '../../base/limits.ts';
 import { FhirError } from '../../base/outcome.ts';
+import { requireSearchable } from '../access/require.ts';
 import type { EngineContext } from '../context.ts';
 import type { Answer, Caller } from '../interaction.ts';
 import { present } from '../read.ts';
@@ -32,6 +33,7 @@ async function whyNotFound(
   const searched = queryString(pairs.filter(([name]) => name !== 'resource'));
   const parsed = parseSearch([type], searched, { definitions: context.definitions, lenient: false });
   requirePlain(parsed);
+  requireSearchable([type], parsed.criteria, parsed.sort, caller);
   const parameters: AnswerPart[] = [];
   let matches = true;
   for (const criterion of parsed.criteria) {
@@ -66,7 +68,7 @@ async function holdsFor(
   const { count } = await context.store.count(
     { type, where: { kind: 'and', of: [{ kind: 'ids', ids: [id] }, where] } },
     { cap: 1, budgetMs: limits.queryBudgetMs },
-    caller.filter,
+    caller.filters.s,
   );
   return count > 0;
 }

@@ -4,7 +4,7 @@
 import { limits } from '../../base/limits.ts';
 import { FhirError } from '../../base/outcome.ts';
 import { compareKeys, matchesKeys } from '../../store/match.ts';
-import type { Condition, Key, Row } from '../../store/store.ts';
+import type { Condition, Filter, Key, Row } from '../../store/store.ts';
 import type { EngineContext } from '../context.ts';
 import type { Caller } from '../interaction.ts';
 import type { SortBy } from './criteria.ts';
@@ -64,7 +64,7 @@ async function unchanged(
       bodyless: true,
       budgetMs: limits.queryBudgetMs,
     },
-    caller.filter,
+    caller.filters.s,
   );
   if (page.next !== undefined) throw tooMany('matches');
   return page.rows.map(({ id, keys = [], lastUpdated }) => ({ id, keys, lastUpdated }));
@@ -81,12 +81,12 @@ async function* changed(
 ): AsyncGenerator<Match> {
   const ids = await changedIds(type, asOf, caller, context);
   for (let at = 0; at < ids.length; at += limits.pageSizeMax) {
-    for (const row of await rowsAsOf(type, ids.slice(at, at + limits.pageSizeMax), asOf, caller, context)) {
+    for (const row of await rowsAsOf(type, ids.slice(at, at + limits.pageSizeMax), asOf, caller.filters.s, context)) {
       if (row.body === null) continue;
       const resource = JSON.parse(Buffer.from(row.body).toString('utf8')) as { resourceType: string; id: string };
-      const { keys, terms } = indexResource(resource, context);
+      const { keys, ord, terms } = indexResource(resource, context);
       const { id, lastUpdated } = row;
-      if (!matchesKeys({ type, id, lastUpdated, keys, terms }, where)) continue;
+      if (!matchesKeys({ type, id, lastUpdated, keys, ord, terms }, where)) continue;
       yield { id, lastUpdated, keys: keys.filter((key) => prefixes.some((prefix) => key.startsWith(prefix))) };
     }
   }
@@ -105,7 +105,7 @@ async function changedIds(type: string, asOf: number, caller: Caller, { store }:
         budgetMs: limits.queryBudgetMs,
         ...(after === undefined ? {} : { after }),
       },
-      caller.filter,
+      caller.filters.s,
     );
     for (const { id } of page.rows) ids.add(id);
     versions += page.rows.length;
@@ -120,7 +120,7 @@ export async function rowsAsOf(
   type: string,
   ids: readonly string[],
   asOf: number,
-  caller: Caller,
+  filter: Filter,
   { store }: EngineContext,
 ): Promise<Row[]> {
   const found = new Map<string, Row>();
@@ -128,7 +128,7 @@ export async function rowsAsOf(
     const of = ids.slice(at, at + limits.pageSizeMax).map((id) => ({ type, id }));
     const page = await store.history(
       { type, of, current: { from: asOf, to: asOf + 1 }, limit: limits.pageSizeMax, budgetMs: limits.queryBudgetMs },
-      caller.filter,
+      filter,
     );
     for (const row of page.rows) found.set(row.id, row);
   }

@@ -3,7 +3,7 @@
 import { FhirError } from '../../base/outcome.ts';
 import { dateRange, MAX_TIME, MIN_TIME } from '../../model/dates.ts';
 import { decimalRange } from '../../model/decimal.ts';
-import type { Condition, Key, Slice, Within } from '../../store/store.ts';
+import type { Condition, Key, OrdRange, Slice, Within } from '../../store/store.ts';
 import { or, span } from './conditions.ts';
 import {
   codedUnitLists,
@@ -16,6 +16,7 @@ import {
   SHORT_MS,
   TIME_CHARS,
 } from './keys.ts';
+import type { OrdList } from './ord.ts';
 import { inCanonicalUnit, type Unit, unitOf } from './quantity.ts';
 import { literalValue, splitUnescaped } from './query.ts';
 
@@ -87,17 +88,66 @@ export function dateAlternatives(prefix: Prefix, { from, to }: { from: number; t
 export const approximately = (from: number, to: number, now: number): number =>
   Math.floor(Math.min(Math.abs(now - from), Math.abs(now - to)) / 10);
 
-/** With `comparison` the value has no prefix. */
+/** A date parameter as it is searched. With `comparison` the value has no prefix; `ord`: see ord.ts. */
+interface SearchedDate {
+  name: string;
+  comparison: 'po' | 'co' | undefined;
+  ord: OrdList | undefined;
+}
+
 export function dateCondition(
   prefix: Key,
   value: string,
-  { name, comparison: given }: { name: string; comparison: 'po' | 'co' | undefined },
+  { name, comparison: given, ord }: SearchedDate,
   { timeZone, now }: DateContext,
 ): Condition {
   const literal = literalValue(value);
   const { prefix: comparison, text } = given === undefined ? parsePrefixed(literal) : { prefix: given, text: literal };
-  const alternatives = dateAlternatives(comparison, searchedRange(text, name, timeZone), now);
-  return or(withoutCovered(alternatives.flatMap((bounds) => dateSpans(prefix, bounds))));
+  const range = searchedRange(text, name, timeZone);
+  const dates = range.from > EARLY && range.to < LATE ? ord : undefined;
+  const byOrd = dates && ordAlternatives(comparison, range, dates);
+  const { certain, rest } = byOrd ?? { certain: [], rest: dateAlternatives(comparison, range, now) };
+  const spans = rest.flatMap((bounds) => dateSpans(prefix, bounds, dates));
+  return or([...certain.map((one): Condition => ({ kind: 'ord', ...one })), ...withoutCovered(spans)]);
+}
+
+/** A date of a year or less begins at most so long before it ends, leap days and changes of the clock included. */
+const LONG_MS = 367 * 24 * 60 * 60 * 1000;
+/** Beyond these a date may be open at that end, which one of the year 1 or 9999 cannot be told from. */
+const EARLY = MIN_TIME + 2 * LONG_MS;
+const LATE = MAX_TIME - 2 * LONG_MS;
+
+/**
+ * The same comparison by the clinical date, which is where a date begins; of a period open at its start, where it ends.
+ * `certain`: clinical dates that say it all. `rest`: what they cannot say, none of it for dates in `certain` except that
+ * open periods may be there, too. Undefined for a comparison that looks at the end of each date.
+ */
+function ordAlternatives(
+  comparison: Prefix,
+  { from, to }: { from: number; to: number },
+  { isPoint }: OrdList,
+): { certain: OrdRange[]; rest: EndBounds[] } | undefined {
+  const open: EndBounds[] = isPoint ? [] : [{ lowTo: MIN_TIME }];
+  switch (comparison) {
+    case 'ge':
+      return {
+        certain: [{ from: to + 1 }],
+        rest: [
+          { lowFrom: from, lowTo: to },
+          { lowTo: from - 1, highFrom: to + 1 },
+        ],
+      };
+    case 'gt':
+      return { certain: [{ from: to + 1 }], rest: [{ lowTo: to, highFrom: to + 1 }] };
+    case 'le':
+      return { certain: [{ to: from }], rest: [...open, { lowFrom: from, lowTo: to, highTo: to }] };
+    case 'lt':
+      return { certain: [{ to: from }], rest: open };
+    case 'sa':
+      return isPoint ? { certain: [{ from: to }], rest: [] } : undefined;
+    default:
+      return undefined;
+  }
 }
 
 /** Leaves out stretches that lie within another one, which is how "begins or ends after" comes out for a start. */
@@ -118,17 +168,36 @@ function withoutCovered(all: readonly Condition[]): Condition[] {
  * The list of lower bounds has every date, the list of upper bounds those of more than a day. What ends not before an
  * instant is therefore a long one in the second list, or begins at most a day before in the first.
  */
-function dateSpans(prefix: Key, { lowFrom, lowTo, highFrom, highTo }: EndBounds): Condition[] {
-  const lows = `${prefix}l`;
+function dateSpans(
+  prefix: Key,
+  { lowFrom, lowTo, highFrom, highTo }: EndBounds,
+  dates: OrdList | undefined,
+): Condition[] {
+  const lows = (from: number | undefined, to: number | undefined, other?: Omit<Slice, 'at' | 'length'>): Condition =>
+    timeSpan(`${prefix}l`, from, to, other, dates && ordOfLows(from, to, highTo, dates));
   if (highFrom === undefined) {
-    return [timeSpan(lows, lowFrom, lowTo, highTo === undefined ? undefined : { atMost: encodeTime(highTo) })];
+    return [lows(lowFrom, lowTo, highTo === undefined ? undefined : { atMost: encodeTime(highTo) })];
   }
   const within = lowTo === undefined ? undefined : { atMost: encodeTime(lowTo) };
+  const ord = dates?.isPoint === true ? { from: highFrom - LONG_MS } : undefined;
   return [
-    timeSpan(`${prefix}h`, highFrom, undefined, within),
-    ...(lowTo === undefined || lowTo >= highFrom ? [timeSpan(lows, highFrom, lowTo, undefined)] : []),
-    timeSpan(lows, highFrom - SHORT_MS, Math.min(highFrom - 1, lowTo ?? highFrom), { atLeast: encodeTime(highFrom) }),
+    timeSpan(`${prefix}h`, highFrom, undefined, within, ord),
+    ...(lowTo === undefined || lowTo >= highFrom ? [lows(highFrom, lowTo)] : []),
+    lows(highFrom - SHORT_MS, Math.min(highFrom - 1, lowTo ?? highFrom), { atLeast: encodeTime(highFrom) }),
   ];
+}
+
+/** Clinical dates of what begins from `from` to `to`, both inclusive, and ends by `end`. */
+function ordOfLows(
+  from: number | undefined,
+  to: number | undefined,
+  end: number | undefined,
+  { isPoint }: OrdList,
+): OrdRange | undefined {
+  if (from !== undefined && from > MIN_TIME) return { from, ...(to === undefined ? {} : { to: to + 1 }) };
+  // What is open at its start is dated by its end.
+  const last = isPoint ? (to ?? end) : end;
+  return last === undefined ? undefined : { to: last + 1 };
 }
 
 /** Entries of a list of dates whose first bound is within [from, to], and whose second is within `other`. */
@@ -137,10 +206,12 @@ function timeSpan(
   from: number | undefined,
   to: number | undefined,
   other: Omit<Slice, 'at' | 'length'> | undefined,
+  ord: OrdRange | undefined,
 ): Condition {
   const range = {
     from: from === undefined || from <= MIN_TIME ? list : list + encodeTime(from),
     to: to === undefined || to >= MAX_TIME ? `${list}\x7f` : list + encodeTime(to + 1),
+    ...(ord === undefined ? {} : { ord }),
   };
   return span(range, other && slices([{ at: list.length + TIME_CHARS, length: TIME_CHARS, ...other }]));
 }

@@ -13,7 +13,7 @@ import type { Criterion, SortBy } from './criteria.ts';
 import { textCondition } from './full-text.ts';
 import { keys, parameterPrefix, referencePrefix, spans, terms } from './keys.ts';
 import { listsOf, type ParameterList } from './lists.ts';
-import { ordParameter } from './ord.ts';
+import { ordList, ordParameter } from './ord.ts';
 import { literalValue, splitUnescaped } from './query.ts';
 import { sortList } from './sort-values.ts';
 import { type IndexContext, referenceTarget } from './values.ts';
@@ -161,7 +161,12 @@ function compileValue(searched: Searched, value: string, context: CompileContext
     case 'uri':
       return uriCondition(prefix, modifier, literalValue(value));
     case 'date':
-      return dateCondition(prefix, value, { name, comparison: FILTER_DATES[modifier ?? ''] }, context);
+      return dateCondition(
+        prefix,
+        value,
+        { name, comparison: FILTER_DATES[modifier ?? ''], ord: ordList(context.definitions, searched.type, prefix) },
+        context,
+      );
     case 'number':
       return numberCondition(prefix, value, name);
     case 'quantity':

@@ -1,5 +1,5 @@
 // Short ways to write the store's conditions.
-import type { Condition, Key, Within } from '../../store/store.ts';
+import type { Condition, Key, OrdRange, Within } from '../../store/store.ts';
 
 /** At least one of them; of none, nothing is true. */
 export function or(of: readonly Condition[]): Condition {
@@ -16,7 +16,7 @@ export const not = (of: Condition): Condition => ({ kind: 'not', of });
 
 export const key = (value: Key): Condition => ({ kind: 'key', key: value });
 
-export const span = (range: { from: Key; to: Key }, within?: Within): Condition => ({
+export const span = (range: { from: Key; to: Key; ord?: OrdRange }, within?: Within): Condition => ({
   kind: 'span',
   ...range,
   ...(within === undefined ? {} : { within }),

@@ -49,7 +49,7 @@ async function containersOf(
   const search = { where: { kind: 'key' as const, key: containerKey(type) }, order: [], bodyless: true };
   const found = await inTurn(definitions.resourceTypes, async (one) => {
     const options = { type: one, limit: limits.containersMax + 1, budgetMs: limits.queryBudgetMs };
-    const { rows } = await store.search({ ...search, ...options }, caller.filter);
+    const { rows } = await store.search({ ...search, ...options }, caller.filters.s);
     left -= rows.length;
     if (left >= 0) return rows.map(({ id }) => ({ type: one, id }));
     throw new FhirError(
@@ -73,8 +73,8 @@ function matchesWithin(
     const resource = JSON.parse(Buffer.from(body).toString('utf8')) as { resourceType: string; id?: string };
     if (resource.resourceType !== type) return [];
     const id = resource.id ?? '';
-    const { keys, terms } = indexResource({ ...resource, id }, context);
-    const holds = matchesKeys({ type, id, lastUpdated: container.lastUpdated, keys, terms }, where);
+    const { keys, ord, terms } = indexResource({ ...resource, id }, context);
+    const holds = matchesKeys({ type, id, lastUpdated: container.lastUpdated, keys, ord, terms }, where);
     return holds ? [{ container, id, body }] : [];
   });
 }

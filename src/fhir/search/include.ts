@@ -4,7 +4,7 @@ import { limits } from '../../base/limits.ts';
 import { FhirError } from '../../base/outcome.ts';
 import type { SearchParameter } from '../../model/definitions.ts';
 import { parseCanonical } from '../../model/references.ts';
-import type { Condition, Key, Row } from '../../store/store.ts';
+import type { Condition, Filter, Key, Row } from '../../store/store.ts';
 import type { EngineContext } from '../context.ts';
 import type { Caller } from '../interaction.ts';
 import { keys, parameterPrefix, referencePrefix } from './keys.ts';
@@ -115,7 +115,7 @@ class Expansion {
       const of: Condition[] = [...(canonicals.get(type)?.values() ?? [])];
       const named = ids.get(type);
       if (named !== undefined) of.push({ kind: 'ids', ids: [...named] });
-      fresh.push(...this.#take(await this.#fetch(type, { kind: 'or', of })));
+      fresh.push(...this.#take(await this.#fetch(type, { kind: 'or', of }, this.#caller.filter)));
     }
     return fresh;
   }
@@ -154,7 +154,8 @@ class Expansion {
     if (keyCount > limits.includeKeysMax) throw this.#tooMany();
     const fresh: Row[] = [];
     for (const { source, of } of wheres) {
-      if (of.length > 0) fresh.push(...this.#take(await this.#fetch(source, { kind: 'or', of })));
+      if (of.length > 0)
+        fresh.push(...this.#take(await this.#fetch(source, { kind: 'or', of }, this.#caller.filters.s)));
     }
     return fresh;
   }
@@ -171,7 +172,8 @@ class Expansion {
     });
   }
 
-  async #fetch(type: string, where: Condition): Promise<Row[]> {
+  /** Following a reference is reading; finding what refers is searching. */
+  async #fetch(type: string, where: Condition, filter: Filter): Promise<Row[]> {
     const iterated = [...this.#request.includes, ...this.#request.revincludes].filter(({ iterate }) => iterate);
     const page = await this.#context.store.search(
       {
@@ -183,7 +185,7 @@ class Expansion {
         keysOf: followedPrefixes(type, iterated, this.#context),
         budgetMs: limits.queryBudgetMs,
       },
-      this.#caller.filter,
+      filter,
     );
     if (page.next !== undefined) throw this.#tooMany();
     return page.rows;

@@ -5,6 +5,8 @@ import { parseCanonical } from '../../model/references.ts';
 import { type Accessor, compileExpression, type TypedValue } from '../../model/search-accessors.ts';
 import { indexedParameters } from '../../model/search-parameters.ts';
 import { type Key, NO_ORD, type Term, typeKey } from '../../store/store.ts';
+import { consentKeys } from '../access/consents.ts';
+import { restrictionKeys } from '../access/labels.ts';
 import { type CompositeIndexer, compositeIndexers } from './composite.ts';
 import { wordsOfResource, wordTerms } from './full-text.ts';
 import {
@@ -128,6 +130,8 @@ export function indexResource(
   for (const composite of composites) composite(resource, context, out.keys);
   addWords(resource, out);
   addContained(resource, out);
+  for (const key of restrictionKeys(type, out.keys)) out.keys.add(key);
+  if (type === 'Consent') for (const key of consentKeys(resource)) out.keys.add(key);
   const patients = patientsOf(resource, patientPrefixes, out.keys);
   for (const patient of patients) out.keys.add(compartmentKey(patient, type));
   const [owner] = patients;

@@ -21,7 +21,7 @@ import { MAX_TIME, MIN_TIME } from '../../model/dates.ts';
 import type { Key, Term } from '../../store/store.ts';
 
 /** Raised when keys or terms are made in another way: a store of an older one is then indexed anew. */
-export const INDEX_VERSION = 2;
+export const INDEX_VERSION = 3;
 
 const DIGITS = '-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz';
 const TAB = '\t';
@@ -286,8 +286,11 @@ export function sortPrefix(
 /** Prefix of a parameter's references, as `_include`, chains and `_has` follow them. */
 export const referencePrefix = (prefix: Key): Key => `${prefix}r`;
 
+/** Beginning of the keys that follow. */
+export const compartmentPrefix: Key = '@pat:';
+
 /** A member of a patient's compartment: one list for each patient and type. */
-export const compartmentKey = (patientId: string, type: string): Key => `@pat:${patientId}${TAB}${type}`;
+export const compartmentKey = (patientId: string, type: string): Key => `${compartmentPrefix}${patientId}${TAB}${type}`;
 
 /** A resource that contains one of a type. */
 export const containerKey = (type: string): Key => `@con:${type}`;

@@ -15,7 +15,7 @@ export async function searchPage(question: Question, after: string | undefined):
   if (only === undefined) return { rows: [] };
   if (sort.some(({ chain }) => chain !== undefined)) return sortedByChain(only, more, question, after);
   if (more.length === 0)
-    return question.context.store.search(storeSearch(only, question, after), question.caller.filter);
+    return question.context.store.search(storeSearch(only, question, after), question.caller.filters.s);
   return sort.length === 0 ? typeAfterType(question, after) : mergedByLastUpdated(question, after);
 }
 
@@ -38,7 +38,7 @@ async function sortedByChain(
       ...storeSearch(type, { ...question, parsed: { ...parsed, sort: [] } }),
       where: { kind: 'ids', ids: ids.slice(start, end) },
     },
-    caller.filter,
+    caller.filters.s,
   );
   const byId = new Map(page.rows.map((row) => [row.id, row]));
   const rows = ids.slice(start, end).flatMap((id) => byId.get(id) ?? []);
@@ -65,7 +65,7 @@ async function typeAfterType(question: Question, after: string | undefined): Pro
   for (; at < parsed.types.length; at++, cursor = undefined) {
     if (rows.length === parsed.count) return { rows, next: JSON.stringify([at]) };
     const request = storeSearch(parsed.types[at] ?? '', question, cursor ?? undefined);
-    const page = await context.store.search({ ...request, limit: parsed.count - rows.length }, caller.filter);
+    const page = await context.store.search({ ...request, limit: parsed.count - rows.length }, caller.filters.s);
     rows.push(...page.rows);
     if (page.next !== undefined) return { rows, next: JSON.stringify([at, page.next]) };
   }
@@ -93,7 +93,7 @@ async function mergedByLastUpdated(question: Question, after: string | undefined
     const unseen: Condition[] = seen.length === 0 ? [] : [{ kind: 'not', of: { kind: 'ids', ids: seen } }];
     const request = storeSearch(type, question);
     const where: Condition = { kind: 'and', of: [request.where, ...place, ...unseen] };
-    const page = await context.store.search({ ...request, where, limit: parsed.count + 1 }, caller.filter);
+    const page = await context.store.search({ ...request, where, limit: parsed.count + 1 }, caller.filters.s);
     pages.push(...page.rows);
   }
   const direction = sort.descending ? -1 : 1;
@@ -123,7 +123,7 @@ export async function countAll({ wheres, caller, context }: Question): Promise<C
     const found = await context.store.count(
       { type, where },
       { cap: limits.totalMax, budgetMs: limits.queryBudgetMs },
-      caller.filter,
+      caller.filters.s,
     );
     count += found.count;
     exact &&= found.exact;

@@ -28,7 +28,7 @@ export async function pastAnswer(question: Question, asOf: number, after: string
       ? await idsAsOf({ type, where, sort: parsed.sort, asOf }, caller, context)
       : await keptIds(kept, context);
   const end = parsed.countOnly ? start : start + parsed.count;
-  const rows = await rowsAsOf(type, ids.slice(start, end), asOf, caller, context);
+  const rows = await rowsAsOf(type, ids.slice(start, end), asOf, caller.filters.s, context);
   const live = rows.filter((row): row is LiveRow => row.body !== null);
   const isMore = end > start && end < ids.length;
   return searchset(question, {

@@ -29,9 +29,12 @@ export function queryString(pairs: readonly (readonly [string, string])[]): stri
   return pairs.map(([name, value]) => `${encodedName(name)}=${encodedValue(value)}`).join('&');
 }
 
-const encodedName = (text: string): string => encodeURIComponent(text).replaceAll('%3A', ':');
+/** JSON may carry half a surrogate pair, which no encoding of text can: it becomes U+FFFD, as it does in the keys. */
+export const encoded = (text: string): string => encodeURIComponent(text.toWellFormed());
+
+const encodedName = (text: string): string => encoded(text).replaceAll('%3A', ':');
 const encodedValue = (text: string): string =>
-  encodeURIComponent(text).replace(/%(?:3A|2F|2C|7C)/g, (code) => decodeURIComponent(code));
+  encoded(text).replace(/%(?:3A|2F|2C|7C)/g, (code) => decodeURIComponent(code));
 
 /** Splits at separators that no backslash escapes; the parts keep their escapes. */
 export function splitUnescaped(text: string, separator: ',' | '|' | '$'): string[] {

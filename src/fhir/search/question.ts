@@ -1,5 +1,6 @@
 // A search that was understood: what it asks for, where it looks, and what must hold for each type.
 import type { Condition, Row } from '../../store/store.ts';
+import { requireSearchable } from '../access/require.ts';
 import type { EngineContext } from '../context.ts';
 import type { Caller } from '../interaction.ts';
 import { compileCriteria } from './compile.ts';
@@ -35,6 +36,7 @@ export async function questionOf(
   caller: Caller,
   context: EngineContext,
 ): Promise<Question> {
+  requireSearchable(parsed.types, parsed.criteria, parsed.sort, caller);
   const criteria = await resolveCriteria(parsed.criteria, caller, context);
   const wheres = new Map<string, Condition>();
   const now = context.clock.now();

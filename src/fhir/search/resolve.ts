@@ -113,7 +113,7 @@ async function idsNear(places: readonly Circle[], caller: Caller, context: Engin
       bodyless: true,
       budgetMs: limits.queryBudgetMs,
     },
-    caller.filter,
+    caller.filters.s,
   );
   if (page.next !== undefined) {
     throw new FhirError(

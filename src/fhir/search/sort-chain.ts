@@ -8,7 +8,7 @@ import type { Condition, Key } from '../../store/store.ts';
 import type { EngineContext } from '../context.ts';
 import type { Caller } from '../interaction.ts';
 import type { SortBy } from './criteria.ts';
-import { referencePrefix } from './keys.ts';
+import { parameterPrefix, referencePrefix } from './keys.ts';
 import { listsOf } from './lists.ts';
 import { compareValues, sortList } from './sort-values.ts';
 
@@ -38,7 +38,7 @@ export async function idsByChain(
       bodyless: true,
       budgetMs: limits.queryBudgetMs,
     },
-    caller.filter,
+    caller.filters.s,
   );
   if (page.next !== undefined) {
     throw new FhirError(
@@ -51,7 +51,7 @@ export async function idsByChain(
     const keysOf = page.rows.map(({ keys = [] }) =>
       keys.filter((key) => prefixes[at]?.some((one) => key.startsWith(one))),
     );
-    const values = by.chain === undefined ? keysOf : await targetKeys(by, keysOf, prefixes[at] ?? [], caller, context);
+    const values = by.chain === undefined ? keysOf : await targetKeys(by, keysOf, caller, context);
     for (const [index, match] of matches.entries()) {
       const own = [...(values[index] ?? [])].sort(compareKeys);
       match.values.push(
@@ -69,19 +69,24 @@ export async function idsByChain(
 /** The keys of a match itself that an order needs: its references, or what it sorts by. */
 function ownPrefixes(type: string, { chain, parameter }: SortBy, context: EngineContext): Key[] {
   if (chain === undefined) return [sortList(type, parameter, context) ?? []].flat();
-  return listsOf(context.definitions, type, chain.parameter.code).lists.map(({ prefix }) => referencePrefix(prefix));
+  const { lists } = listsOf(context.definitions, type, chain.parameter.code);
+  return lists
+    .filter(({ isRemote }) => isRemote !== true)
+    .map(({ prefix, target }) => `${referencePrefix(prefix)}${target === undefined ? '' : `${target}/`}`);
 }
+
+/** Characters of a list's name, behind which the reference stands. */
+const LIST_CHARS = referencePrefix(parameterPrefix('Patient', 'link')).length;
 
 /** For each match, the sort keys of what its references lead to. */
 async function targetKeys(
   { chain, parameter }: SortBy,
   references: readonly (readonly Key[])[],
-  prefixes: readonly Key[],
   caller: Caller,
   context: EngineContext,
 ): Promise<Key[][]> {
   const found = new Map<string, readonly Key[]>();
-  const named = references.map((keys) => keys.map((key) => key.slice(prefixes[0]?.length ?? 0)));
+  const named = references.map((keys) => keys.map((key) => key.slice(LIST_CHARS)));
   for (const target of chain?.targets ?? []) {
     const own = context.definitions.searchParameters(target).get(parameter.code) ?? parameter;
     const prefix = sortList(target, own, context);
@@ -99,7 +104,7 @@ async function targetKeys(
         bodyless: true,
         budgetMs: limits.queryBudgetMs,
       },
-      caller.filter,
+      caller.filters.s,
     );
     // What sorts alike on several types is compared by the value, which stands behind the characters of the list.
     for (const { id, keys = [] } of page.rows)

@@ -140,6 +140,7 @@ export function requestOfEntry(entry: BundleEntry, outer: FhirRequest): FhirRequ
     query: entry.query,
     body,
     signal: outer.signal,
+    ...(outer.origin === undefined ? {} : { origin: outer.origin }),
     header: (name) => {
       if (name === 'accept') return 'application/fhir+json';
       return headers[name] ?? (name === 'prefer' ? outer.header('prefer') : undefined);

@@ -81,12 +81,12 @@ export async function planEntry(
       case 'patch': {
         const { type, id } = interaction;
         const row = present(await context.store.read(type, id, caller.filter), type, id);
-        return plannedPatch(entry, interaction, row, own, context);
+        return await plannedPatch(entry, interaction, row, own, context);
       }
       case 'conditional-patch': {
         const match = await matchToPatch(interaction.type, entry.query, caller, context);
         checks.push(match.check);
-        return plannedPatch(entry, interaction, match.row, own, context);
+        return await plannedPatch(entry, interaction, match.row, own, context);
       }
       default:
         return { entry, interaction };
@@ -120,15 +120,15 @@ function requireOneDeletion({ query }: BundleEntry): void {
 }
 
 /** A patch is an update with the patched content of the version that was read. */
-function plannedPatch(
+async function plannedPatch(
   entry: BundleEntry,
   interaction: Interaction,
   row: Parameters<typeof changedContent>[0],
   own: FhirRequest,
   context: EngineContext,
-): Planned {
+): Promise<Planned> {
   const target = { type: row.type, id: row.id };
-  const content = changedContent(row, changeOf(own, context), own.header('if-match'), context);
+  const content = await changedContent(row, changeOf(own, context), own.header('if-match'), context);
   if (content === undefined) return { entry, interaction, target, found: true };
   return { entry: { ...entry, ...content }, interaction, target, expect: row.version };
 }

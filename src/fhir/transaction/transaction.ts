@@ -1,6 +1,7 @@
 // A transaction: all entries or none, in one commit. https://hl7.org/fhir/R4/http.html#trules
 import { FhirError } from '../../base/outcome.ts';
 import { type Check, StoreError, type Write, type Written } from '../../store/store.ts';
+import { requirePermission } from '../access/require.ts';
 import { writtenBody } from '../answer.ts';
 import { bundlePieces } from '../bundle.ts';
 import { untilSettled } from '../conditional.ts';
@@ -28,7 +29,7 @@ export async function transaction(
 ): Promise<Answer> {
   checkedResource(withoutStamps(bundle), 'Bundle', context);
   const entries = bundleEntries(request.body, bundle, context.baseUrl);
-  const routed = entries.map((entry) => ({ entry, interaction: routeEntry(entry, context) }));
+  const routed = entries.map((entry) => ({ entry, interaction: routeEntry(entry, request, caller, context) }));
   const { planned, writes, written } = await untilSettled(() =>
     commitEntries(routed, request, caller, context, perform),
   );
@@ -60,9 +61,10 @@ function withoutStamps(bundle: Resource): Resource {
   return { ...bundle, entry };
 }
 
-function routeEntry(entry: BundleEntry, context: EngineContext): Interaction {
+function routeEntry(entry: BundleEntry, request: FhirRequest, caller: Caller, context: EngineContext): Interaction {
   return atEntry(entry, () => {
     const interaction = routeRequest(entry, context.definitions);
+    requirePermission(interaction, requestOfEntry(entry, request), caller);
     if (interaction.kind === 'bundle')
       throw new FhirError('invalid', 'A Bundle cannot be an entry of a transaction that is to be processed.');
     if (interaction.kind === 'operation' && interaction.operation.affectsState)

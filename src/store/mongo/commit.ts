@@ -6,12 +6,14 @@
 import type { AnyBulkWriteOperation, ClientSession, MongoClient } from 'mongodb';
 import { ObjectId, Timestamp } from 'mongodb';
 import type { Clock } from '../../base/clock.ts';
-import type { Commit, Written } from '../store.ts';
+import { withWritten } from '../audit-written.ts';
+import type { AuditEntry, Commit, Written } from '../store.ts';
 import { StoreError } from '../store.ts';
+import { type Chains, Extension } from './audit-chains.ts';
 import { failedChecks, lockChecks } from './checks.ts';
 import { Again, type Attempt, transact } from './faults.ts';
 import { groupSize } from './group.ts';
-import type { Collections, ResourceDoc } from './layout.ts';
+import type { AuditDoc, Collections, ResourceDoc } from './layout.ts';
 import { Stage } from './stage.ts';
 
 /** Transactions under way at once. The server works on each with one core. */
@@ -35,6 +37,7 @@ interface Context {
   client: MongoClient;
   on: Collections;
   clock: Clock;
+  chains: Chains;
 }
 
 /** Commits that share a transaction, and the rows they touch. */
@@ -157,8 +160,12 @@ export class Committer {
   /** Never rejects: each commit hears what became of it. */
   async #run(group: Group, before: Promise<void>): Promise<void> {
     const { members } = group;
+    const audit = new Extension(this.#context.chains);
     try {
-      const outcomes = await this.#transact((session, again) => this.#attempt(session, group, again, before));
+      const outcomes = await this.#transact((session, again) =>
+        this.#attempt(session, { group, audit, again, before }),
+      );
+      audit.settle();
       for (const [at, { resolve, reject }] of members.entries()) {
         const outcome = outcomes[at];
         if (Array.isArray(outcome)) resolve(outcome);
@@ -184,16 +191,18 @@ export class Committer {
     }
   }
 
-  /** `before`: settles when the group that began before is done with. */
-  async #attempt(session: ClientSession, group: Group, again: Attempt, before: Promise<void>): Promise<Tried> {
+  async #attempt(session: ClientSession, { group, audit, again, before }: Trial): Promise<Tried> {
     const { on } = this.#context;
     const commits = group.members.map(({ commit }) => commit);
     group.isWorking = true;
     await lockChecks(on, commits, session);
     const { stage, outcomes } = await this.#decide(session, commits, { isCareful: again.isDuplicate });
+    // Not a resource that is there already: after the first duplicate they are looked up.
+    if (again.isDuplicate && again.attempt > 2) audit.leave();
+    const rows = audit.extend(entriesOf(commits, outcomes));
     if (stage.changes.length === 0) throw new Unchanged(outcomes);
     this.#given = stage.lastUpdated;
-    await write(on, stage, session, again.signal);
+    await write(on, { stage, rows }, session, again.signal);
     group.isWorking = false;
     this.#schedule();
     await before;
@@ -214,6 +223,15 @@ export class Committer {
     const stage = new Stage(stored, { now: clock.now(), after: this.#given });
     return { stage, outcomes: commits.map((commit, at) => failures.get(at) ?? stage.add(commit.writes)) };
   }
+}
+
+/** What an attempt has to do with. */
+interface Trial {
+  group: Group;
+  audit: Extension;
+  again: Attempt;
+  /** Settles when the group that began before is done with. */
+  before: Promise<void>;
 }
 
 interface Tried {
@@ -250,8 +268,21 @@ async function storedRows(
   return new Map(found.map((doc) => [doc._id, doc]));
 }
 
+/** What the audit record is to say of the commits that will have changed something. */
+function entriesOf(commits: readonly Commit[], outcomes: readonly Outcome[]): AuditEntry[] {
+  return commits.flatMap(({ audit, writes }, at) => {
+    const outcome = outcomes[at];
+    return audit === undefined || !Array.isArray(outcome) ? [] : withWritten(audit, writes, outcome);
+  });
+}
+
 /** The outbox comes last: its server time then lies after everything that this transaction depended on. */
-async function write(on: Collections, stage: Stage, session: ClientSession, signal: AbortSignal): Promise<void> {
+async function write(
+  on: Collections,
+  { stage, rows }: { stage: Stage; rows: readonly AuditDoc[] },
+  session: ClientSession,
+  signal: AbortSignal,
+): Promise<void> {
   const { inserts, replacements, past, changes } = stage;
   // An attempt that was given up has no transaction any more: what it wrote now would stay.
   signal.throwIfAborted();
@@ -268,6 +299,8 @@ async function write(on: Collections, stage: Stage, session: ClientSession, sign
   }
   signal.throwIfAborted();
   if (past.length > 0) await on.history.insertMany(past, { session, ordered: false });
+  signal.throwIfAborted();
+  if (rows.length > 0) await on.audit.insertMany([...rows], { session, ordered: false });
   signal.throwIfAborted();
   // The server replaces an empty timestamp by its own time.
   await on.outbox.insertOne({ _id: new ObjectId(), ts: new Timestamp({ t: 0, i: 0 }), changes }, { session });

@@ -2,7 +2,7 @@
 // each is checked to be the scalar it says it is, so that nothing a client sent can act as an operator.
 import type { Document } from 'mongodb';
 import { conjuncts, prefixSpan } from '../conditions.ts';
-import type { Alias, Condition, Key, Part, Source, Term, Within } from '../store.ts';
+import type { Alias, Condition, Key, OrdRange, Part, Source, Term, Within } from '../store.ts';
 import { typeKey } from '../store.ts';
 import { BY_ID, BY_KEY, BY_TERM, BY_UPDATED } from './layout.ts';
 import { containsPattern, endsPattern, slicesPattern } from './patterns.ts';
@@ -82,21 +82,32 @@ export function sourceFilter(source: Source, type: string): { filter: Document; 
   }
 }
 
-/** Key lists, merged; the equal ones in one $in, so that the server reads them as points of one scan. */
+/** Key lists, merged; the equal ones of the same dates in one $in, so that the server reads them as points of one scan. */
 export function partsFilter(parts: readonly Part[]): Document {
-  const keys = parts.flatMap((part) => ('key' in part ? [scalar(part.key)] : []));
-  const equal: Document[] = keys.length === 0 ? [] : [{ idx: keys.length === 1 ? keys[0] : { $in: keys } }];
+  const lists = parts.filter((part) => 'key' in part);
+  const equal = [...Map.groupBy(lists, ({ ord = {} }) => JSON.stringify(ord)).values()].map((group): Document => {
+    const keys = group.map(({ key }) => scalar(key));
+    return { idx: keys.length === 1 ? keys[0] : { $in: keys }, ...ordFilter(group[0]?.ord ?? {}) };
+  });
   const spans = parts.flatMap((part) => ('from' in part ? [{ idx: spanFilter(part) }] : []));
   const all = [...equal, ...spans];
   return all.length === 1 ? (all[0] ?? NEVER) : all.length === 0 ? NEVER : { $or: all };
 }
 
 export function lastUpdatedFilter(from: number | undefined, to: number | undefined): Document {
+  return rangeFilter('lu', from, to);
+}
+
+function ordFilter({ from, to }: OrdRange): Document {
+  return rangeFilter('ord', from, to);
+}
+
+function rangeFilter(field: 'lu' | 'ord', from: number | undefined, to: number | undefined): Document {
   const range = {
     ...(from === undefined ? {} : { $gte: number(from) }),
     ...(to === undefined ? {} : { $lt: number(to) }),
   };
-  return Object.keys(range).length === 0 ? {} : { lu: range };
+  return Object.keys(range).length === 0 ? {} : { [field]: range };
 }
 
 /** An expression for the row's keys that start with a prefix. */
@@ -132,6 +143,8 @@ class Joins {
         return termFilter(condition);
       case 'ids':
         return { id: { $in: condition.ids.map(scalar) } };
+      case 'ord':
+        return ordFilter(condition);
       case 'lastUpdated':
         return lastUpdatedFilter(condition.from, condition.to);
       case 'and':

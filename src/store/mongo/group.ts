@@ -36,8 +36,8 @@ function isTouched(check: Check, writes: readonly Write[]): boolean {
   return writes.some((write) => {
     if (write.type !== type) return false;
     if (check.ids.includes(write.id)) return true;
-    const { id, body, keys, terms } = write;
-    return body !== null && matchesKeys({ type, id, lastUpdated: 0, keys, terms }, where);
+    const { id, body, keys, ord, terms } = write;
+    return body !== null && matchesKeys({ type, id, lastUpdated: 0, keys, ord, terms }, where);
   });
 }
 

@@ -48,7 +48,7 @@ export async function historyPage(on: Collections, search: HistorySearch, filter
     place = placeAt(last);
   }
   const shown = kept.slice(0, search.limit);
-  const rows = shown.map((version) => rowOf(version.doc));
+  const rows = shown.map((version) => rowOf(version.doc, search.keysOf));
   const last = shown.at(-1);
   if (kept.length <= search.limit || last === undefined) return { rows };
   const { lu, tie } = placeAt(last);

@@ -5,7 +5,7 @@ import { StoreError } from '../store.ts';
 import { LONG_MS_MAX, told } from './faults.ts';
 
 /** The layout written by this careloom; a database with a higher one is left alone. */
-export const SCHEMA_VERSION = 2;
+export const SCHEMA_VERSION = 3;
 
 /**
  * A current version. `tie` is given at creation and stays: short and unique, it breaks ties in 13 bytes of each index
@@ -65,6 +65,17 @@ export interface OutboxDoc {
   changes: { t: string; id: string; v: number }[];
 }
 
+/** A row of the audit record. Chains are described in audit-chains.ts. */
+export interface AuditDoc {
+  chain: string;
+  seq: number;
+  at: number;
+  patients: string[];
+  agent: string;
+  body: string;
+  hash: Uint8Array | Binary;
+}
+
 /** Written to by commits whose checks must not pass each other; `_id` is a slot that keys are hashed into. */
 export interface LockDoc {
   _id: number;
@@ -81,6 +92,7 @@ export interface Collections {
   history: Collection<HistoryDoc>;
   record: Collection<RecordDoc>;
   outbox: Collection<OutboxDoc>;
+  audit: Collection<AuditDoc>;
   lock: Collection<LockDoc>;
   setting: Collection<SettingDoc>;
 }
@@ -96,20 +108,28 @@ export const BY_UPDATED: IndexKeys = { t: 1, lu: 1, tie: 1 };
 /** The same of past versions; which of them were current at an instant is decided on the entries alone. */
 export const PAST_BY_UPDATED: IndexKeys = { t: 1, lu: 1, tie: 1, until: 1 };
 export const BY_ID: IndexKeys = { _id: 1 };
+export const AUDIT_BY_CHAIN: IndexKeys = { chain: 1, seq: 1 };
+export const AUDIT_BY_TIME: IndexKeys = { at: 1, chain: 1, seq: 1 };
+export const AUDIT_BY_AGENT: IndexKeys = { agent: 1, at: 1, chain: 1, seq: 1 };
+export const AUDIT_BY_PATIENT: IndexKeys = { patients: 1, at: 1, chain: 1, seq: 1 };
 
-const indexes: { collection: keyof Collections; keys: IndexKeys; sparse?: boolean }[] = [
+const indexes: { collection: keyof Collections; keys: IndexKeys; sparse?: true; unique?: true }[] = [
   { collection: 'resource', keys: BY_KEY },
   { collection: 'resource', keys: BY_TERM, sparse: true },
   { collection: 'resource', keys: BY_UPDATED },
   { collection: 'history', keys: PAST_BY_UPDATED },
   { collection: 'record', keys: { expires: 1 }, sparse: true },
   { collection: 'outbox', keys: { n: 1, ts: 1 } },
+  { collection: 'audit', keys: AUDIT_BY_CHAIN, unique: true },
+  { collection: 'audit', keys: AUDIT_BY_TIME },
+  { collection: 'audit', keys: AUDIT_BY_AGENT },
+  { collection: 'audit', keys: AUDIT_BY_PATIENT },
 ];
 
 const INDEX_NOT_FOUND = 27;
 const NAMESPACE_EXISTS = 48;
-const names = ['resource', 'history', 'record', 'outbox', 'lock', 'setting'] as const;
-const compressed: ReadonlySet<string> = new Set(['resource', 'history']);
+const names = ['resource', 'history', 'record', 'outbox', 'audit', 'lock', 'setting'] as const;
+const compressed: ReadonlySet<string> = new Set(['resource', 'history', 'audit']);
 
 export function collectionsOf(db: Db): Collections {
   return {
@@ -117,6 +137,7 @@ export function collectionsOf(db: Db): Collections {
     history: db.collection('history'),
     record: db.collection('record'),
     outbox: db.collection('outbox'),
+    audit: db.collection('audit'),
     lock: db.collection('lock'),
     setting: db.collection('setting'),
   };
@@ -134,8 +155,7 @@ export async function prepareLayout(db: Db): Promise<void> {
     throw new StoreError('newer-schema', message);
   }
   if (schema === null) {
-    for (const name of names) await createCollection(db, name, compressed.has(name));
-    await createIndexes(db);
+    await createMissing(db);
     await setting.updateOne({ _id: 'schema' }, { $setOnInsert: { n: SCHEMA_VERSION } }, { upsert: true });
   } else {
     for (let n = schema.n; n < SCHEMA_VERSION; n += 1) {
@@ -145,15 +165,19 @@ export async function prepareLayout(db: Db): Promise<void> {
   }
 }
 
-async function createIndexes(db: Db): Promise<void> {
-  for (const { collection, keys, sparse } of indexes) {
-    const options = sparse === true ? { sparse } : {};
+async function createMissing(db: Db): Promise<void> {
+  for (const name of names) await createCollection(db, name, compressed.has(name));
+  for (const { collection, keys, ...options } of indexes) {
     await told(() => db.collection(collection).createIndex(keys, options), LONG_MS_MAX);
   }
 }
 
 /** Step n makes layout n + 1 of layout n; done twice it does the same. */
-const upgrades: ReadonlyMap<number, (db: Db) => Promise<void>> = new Map([[1, withTermsAndUntil]]);
+const upgrades: ReadonlyMap<number, (db: Db) => Promise<void>> = new Map([
+  [1, withTermsAndUntil],
+  // Layout 3: the audit record.
+  [2, createMissing],
+]);
 
 /** Layout 2: terms; and a past version says until when it was current. */
 async function withTermsAndUntil(db: Db): Promise<void> {
@@ -172,7 +196,7 @@ async function withTermsAndUntil(db: Db): Promise<void> {
     { $merge: { into: 'history', whenMatched: 'merge', whenNotMatched: 'discard' } },
   ];
   await told(() => history.aggregate(pipeline).toArray(), LONG_MS_MAX);
-  await createIndexes(db);
+  await createMissing(db);
   try {
     await history.dropIndex('t_1_lu_1_tie_1');
   } catch (error) {

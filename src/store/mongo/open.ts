@@ -3,8 +3,12 @@
 import { MongoClient } from 'mongodb';
 import type { Clock } from '../../base/clock.ts';
 import { sizesRemembered } from '../sizes.ts';
-import type { Alias, Commit, Filter, HistorySearch, Search, Store } from '../store.ts';
+import type { Alias, AuditEntry, AuditSearch, Commit, Filter, HistorySearch, Key, Search, Store } from '../store.ts';
 import { StoreError } from '../store.ts';
+import { auditHeads, auditPage } from './audit.ts';
+import { Appender } from './audit-appender.ts';
+import { Chains } from './audit-chains.ts';
+import { auditProblems } from './audit-verify.ts';
 import { Committer } from './commit.ts';
 import { faultOf, told } from './faults.ts';
 import { historyPage } from './history.ts';
@@ -65,6 +69,11 @@ export async function openMongoStore({ url, clock }: MongoStoreOptions): Promise
   }
 }
 
+interface Ref {
+  type: string;
+  id: string;
+}
+
 interface StoreParts {
   database: string;
   name: string;
@@ -80,7 +89,9 @@ function storeOf(client: MongoClient, options: StoreParts): Store {
   const reader = new Reader(on);
   // Each count is a round trip.
   const remembered = { sizes: sizesRemembered(0), walker: new KeyWalker() };
-  const committer = new Committer({ client, on, clock }, options.after);
+  const chains = new Chains();
+  const committer = new Committer({ client, on, clock, chains }, options.after);
+  const appender = new Appender(on, chains);
   const context = { on, reader };
   let closing: Promise<void> | undefined;
   /** The driver would connect anew. */
@@ -93,16 +104,16 @@ function storeOf(client: MongoClient, options: StoreParts): Store {
   return {
     name: options.name,
     isShared: true,
-    read: whileOpen(async (type: string, id: string, filter: Filter) => {
-      const doc = await readCurrent(context, { type, id }, filter);
-      return doc === undefined ? undefined : rowOf(doc);
+    read: whileOpen(async (type: string, id: string, filter: Filter, keysOf?: readonly Key[]) => {
+      const doc = await readCurrent(context, { type, id }, filter, keysOf !== undefined);
+      return doc === undefined ? undefined : rowOf(doc, keysOf);
     }),
-    readMany: whileOpen(async (refs: readonly { type: string; id: string }[], filter: Filter) => {
-      const docs = await Promise.all(refs.map((ref) => readCurrent(context, ref, filter)));
-      return docs.map((doc) => (doc === undefined || doc.body === null ? undefined : rowOf(doc)));
+    readMany: whileOpen(async (refs: readonly Ref[], filter: Filter, keysOf?: readonly Key[]) => {
+      const docs = await Promise.all(refs.map((ref) => readCurrent(context, ref, filter, keysOf !== undefined)));
+      return docs.map((doc) => (doc === undefined || doc.body === null ? undefined : rowOf(doc, keysOf)));
     }),
-    readVersion: whileOpen((type: string, id: string, version: number, filter: Filter) =>
-      readVersion(context, { type, id, version }, filter),
+    readVersion: whileOpen((type: string, id: string, version: number, filter: Filter, keysOf?: readonly Key[]) =>
+      readVersion(context, { type, id, version }, filter, keysOf),
     ),
     search: whileOpen((search: Search, filter: Filter) => searchPage(on, search, filter, remembered)),
     count: whileOpen((alias: Alias, limits: { cap: number; budgetMs: number }, filter: Filter) =>
@@ -114,15 +125,23 @@ function storeOf(client: MongoClient, options: StoreParts): Store {
     ),
     records: mongoRecords(on, clock),
     outbox: mongoOutbox(client, on),
+    audit: {
+      append: whileOpen((entries: readonly AuditEntry[]) => appender.append(entries)),
+      rows: whileOpen((search: AuditSearch) => auditPage(on, search)),
+      heads: whileOpen(() => auditHeads(on)),
+    },
     stats: whileOpen(() => countByType(on)),
     scan: whileOpen((scan: Parameters<Store['scan']>[0]) => scanPage(on, scan)),
     reindex: whileOpen((rows: Parameters<Store['reindex']>[0]) => reindexRows(on, rows)),
-    verify: (verify) => verifyAll(on, verify),
+    verify: async function* (verify) {
+      yield* verifyAll(on, verify);
+      yield* auditProblems(on);
+    },
     ping: whileOpen(async () => {
       await told(() => db.command({ ping: 1 }, { timeoutMS: PING_MS }));
     }),
     close() {
-      closing ??= committer.idle().then(() => client.close());
+      closing ??= Promise.all([committer.idle(), appender.idle()]).then(() => client.close());
       return closing;
     },
   };

@@ -1,7 +1,7 @@
 // Reads by id. Those that arrive in one turn of the event loop share one find: 0.45 of the server's CPU a read.
 import type { Document } from 'mongodb';
 import { matchesKeys } from '../match.ts';
-import type { Condition, Filter, Row } from '../store.ts';
+import type { Condition, Filter, Key, Row } from '../store.ts';
 import { allOf, compile, hasJoin } from './compile.ts';
 import { told } from './faults.ts';
 import type { Collections, HistoryDoc, ResourceDoc } from './layout.ts';
@@ -91,10 +91,11 @@ export async function readCurrent(
   context: { on: Collections; reader: Reader },
   ref: { type: string; id: string },
   filter: Filter,
+  needsKeys = false,
 ): Promise<ReadDoc | undefined> {
   const condition = filter.of(ref.type);
   if (condition.kind === 'none') return undefined;
-  const doc = await context.reader.get(`${ref.type}/${ref.id}`, condition.kind !== 'all');
+  const doc = await context.reader.get(`${ref.type}/${ref.id}`, needsKeys || condition.kind !== 'all');
   if (doc === undefined) return undefined;
   const visible = await visibleOf(context.on, [doc], condition);
   return visible.has(doc._id) ? doc : undefined;
@@ -105,15 +106,16 @@ export async function readVersion(
   context: { on: Collections; reader: Reader },
   ref: { type: string; id: string; version: number },
   filter: Filter,
+  keysOf?: readonly Key[],
 ): Promise<Row | undefined> {
-  const current = await readCurrent(context, ref, filter);
+  const current = await readCurrent(context, ref, filter, keysOf !== undefined);
   if (current === undefined || ref.version > current.v) return undefined;
-  if (ref.version === current.v) return rowOf(current);
+  if (ref.version === current.v) return rowOf(current, keysOf);
   const _id = `${ref.type}/${ref.id}/${Math.trunc(ref.version)}`;
   const doc = await told(() => context.on.history.findOne({ _id }, { maxTimeMS: READ_MS_MAX }));
   if (doc === null) return undefined;
   const visible = await visiblePast(context.on, [doc], filter.of(ref.type));
-  return visible.has(doc._id) ? rowOf(doc) : undefined;
+  return visible.has(doc._id) ? rowOf(doc, keysOf) : undefined;
 }
 
 /** The `_id`s of the current versions (of one type) for which the condition holds; of a deletion, its last keys count. */

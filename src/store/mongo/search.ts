@@ -4,9 +4,9 @@ import { prefixSpan } from '../conditions.ts';
 import { badCursor, type Position, searchCursor, searchPosition } from '../cursor.ts';
 import { type CountNoted, explanationOf, noting, sourceOfWalk } from '../explain.ts';
 import { compareKeys, inSpan } from '../match.ts';
-import { type Few, orderOf, type Plan, type Probe, plan, planCount } from '../planner.ts';
-import type { Alias, Check, Count, Filter, Key, Page, Row, Search, SortKey, Source } from '../store.ts';
-import { allOf, compile, keysWith, sourceFilter, unindexed } from './compile.ts';
+import { type Few, orderOf, type Plan, type Probe, plan, planCount, type Span } from '../planner.ts';
+import type { Alias, Check, Count, Filter, Key, OrdRange, Page, Row, Search, SortKey, Source } from '../store.ts';
+import { allOf, compile, keysWith, partsFilter, sourceFilter, unindexed } from './compile.ts';
 import { Budget } from './faults.ts';
 import type { KeysPlan, KeyWalker } from './key-walk.ts';
 import { BY_KEY, type Collections } from './layout.ts';
@@ -106,6 +106,7 @@ function probeIn(scope: Scope): Probe {
     walksKeys: true,
     count: (source, type, cap) => countSource(quiet, source, type, cap),
     keysIn: (span, max) => keysIn(quiet, span, max),
+    ordsIn: (span, max) => ordsIn(quiet, span, max),
     few: (chosen, options) => few(quiet, chosen, options),
   };
 }
@@ -138,6 +139,15 @@ async function keysIn(scope: Scope, span: { from: Key; to: Key }, max: number): 
     keys.push(lowest);
     range = { $gt: lowest, $lt: span.to };
   }
+}
+
+/** See Probe.ordsIn. */
+async function ordsIn(scope: Scope, span: Span, max: number): Promise<OrdRange | undefined> {
+  const query: Query = { filter: partsFilter([span]), hint: BY_KEY, stages: [], limit: max + 1 };
+  const found = await runQuery(scope, query, { _id: 0, ord: 1 });
+  if (found.length > max) return undefined;
+  const ords = found.map(({ ord }) => ord);
+  return ords.length === 0 ? { from: 0, to: 0 } : { from: Math.min(...ords), to: Math.max(...ords) + 1 };
 }
 
 async function few(

@@ -1,10 +1,10 @@
 // A condition as SQL on one candidate row. Whatever drives a query, the driver is read in the order of its list and
 // this is checked row by row: no condition here may tempt SQLite to start from another index.
 import { prefixSpan } from '../conditions.ts';
-import type { Condition, Key, Slice, Within } from '../store.ts';
+import type { Condition, Key, OrdRange, Slice, Within } from '../store.ts';
 import { typeKey } from '../store.ts';
 import type { Sql } from './sql.ts';
-import { joined, keysText, raw, sql } from './sql.ts';
+import { balanced, joined, keysText, raw, sql } from './sql.ts';
 import { hasTerm } from './terms.ts';
 
 /** Where the columns of the row in question are found. Without `rid` and `ord` the row is in no index: see its keys. */
@@ -34,15 +34,29 @@ export function anyRow(name: string, type: string): Place {
 
 /** An SQL expression that is true when the condition holds. */
 export function holds(condition: Condition, place: Place): Sql {
-  return holdsAt(condition, place, 0);
+  if (condition.kind !== 'and' && condition.kind !== 'or') return holdsAt(condition, place, 0);
+  let known = compiled.get(condition);
+  if (known === undefined) {
+    known = new Map();
+    compiled.set(condition, known);
+  }
+  const name = Object.values(place).map(String).join(' ');
+  const found = 'indexed' in place ? undefined : known.get(name);
+  if (found !== undefined) return found;
+  const made = holdsAt(condition, place, 0);
+  if (!('indexed' in place)) known.set(name, made);
+  return made;
 }
+
+/** A caller's filter is the same condition in each of its requests: making the text of an access rule costs 0.3 ms. */
+const compiled = new WeakMap<Condition, Map<string, Sql>>();
 
 /** Whether the condition can be decided from the index alone. */
 export function isKeysOnly(condition: Condition): boolean {
   if (condition.kind === 'or' && condition.of.length > PROBES_MAX) return false;
   if (condition.kind === 'and' || condition.kind === 'or') return condition.of.every(isKeysOnly);
   if (condition.kind === 'not') return isKeysOnly(condition.of);
-  return condition.kind === 'key' || condition.kind === 'all';
+  return condition.kind === 'key' || condition.kind === 'ord' || condition.kind === 'all';
 }
 
 // `depth` numbers the tables of nested queries, so that the same shape always gives the same text.
@@ -62,13 +76,15 @@ function holdsAt(condition: Condition, place: Place, depth: number): Sql {
       return hasTerm(condition, raw(place.terms));
     case 'ids':
       return sql`${raw(place.id)} IN (SELECT value FROM json_each(${JSON.stringify(condition.ids)}))`;
+    case 'ord':
+      return hasOrd(condition, place);
     case 'lastUpdated':
       return sql`(${inRange(raw(place.lu), condition)})`;
     case 'and':
-      return sql`(${joined(
+      return balanced(
         condition.of.map((part) => holdsAt(part, place, depth)),
-        ' AND ',
-      )})`;
+        'AND',
+      );
     case 'or':
       return anyOf(condition.of, place, depth);
     case 'not':
@@ -92,19 +108,18 @@ export function inRange(column: Sql, { from, to }: { from?: number; to?: number 
 /** What must hold of the key `j.value` itself, as further conjuncts. */
 export function within(rule: Within | undefined, key = 'j.value'): Sql {
   if (rule === undefined) return raw('');
-  if (rule.kind === 'slices')
-    return joined(
-      rule.of.map((slice) => inSlice(slice, key)),
-      '',
-    );
+  if (rule.kind === 'slices') {
+    const slices = rule.of.map((slice) => inSlice(slice, key));
+    return sql` AND in_time()${joined(slices, '')}`;
+  }
   // The part between the five characters of the list and the first TAB.
   const value = raw(
     `substr(${key}, 6, CASE instr(${key}, char(9)) WHEN 0 THEN length(${key}) ELSE instr(${key}, char(9)) - 6 END)`,
   );
   if (rule.kind === 'ends') {
-    return rule.text === '' ? raw('') : sql` AND substr(${value}, -length(${rule.text})) = ${rule.text}`;
+    return rule.text === '' ? raw('') : sql` AND in_time() AND substr(${value}, -length(${rule.text})) = ${rule.text}`;
   }
-  return sql` AND instr(${value}, ${rule.text}) > 0`;
+  return sql` AND in_time() AND instr(${value}, ${rule.text}) > 0`;
 }
 
 function inSlice({ at, length, atLeast, atMost }: Slice, key: string): Sql {
@@ -122,6 +137,11 @@ function hasKey(key: Key, place: Place): Sql {
   return sql`EXISTS (SELECT 1 FROM idx e WHERE e.k = ${key} AND e.ord = ${raw(ord)} AND e.rid = ${raw(rid)})`;
 }
 
+function hasOrd(range: OrdRange, place: Place): Sql {
+  if (place.indexed === undefined) throw new TypeError('only live rows have a clinical date');
+  return sql`(${inRange(raw(place.indexed.ord), range)})`;
+}
+
 /**
  * Many rows lack any key of the list that a span lies in: the text of the keys tells, at a fifth of the cost of taking
  * it apart. `,"` occurs in the text only before a key, since a quote within one is escaped;
@@ -130,7 +150,9 @@ function hasKey(key: Key, place: Place): Sql {
 function hasKeyInSpan(span: Extract<Condition, { kind: 'span' }>, place: Place): Sql {
   const exact = hasKeyWhere(place, sql`j.value >= ${span.from} AND j.value < ${span.to}${within(span.within)}`);
   const [start] = PLAIN_START.exec(sharedStart(span.from, span.to)) ?? [];
-  return start === undefined ? exact : sql`(${mayStart(start, place)} AND ${exact})`;
+  const isTold = span.ord !== undefined && place.indexed !== undefined;
+  const dated = isTold ? sql`${inRange(raw(place.indexed?.ord ?? ''), span.ord ?? {})} AND ` : raw('');
+  return start === undefined ? sql`(${dated}${exact})` : sql`(${dated}${mayStart(start, place)} AND ${exact})`;
 }
 
 /** One of the row's keys starts with the prefix. */
@@ -161,13 +183,13 @@ function hasKeyWhere(place: Place, where: Sql): Sql {
 function anyOf(parts: readonly Condition[], place: Place, depth: number): Sql {
   const keys = parts.flatMap((part) => (part.kind === 'key' ? [part.key] : []));
   if (keys.length <= PROBES_MAX)
-    return sql`(${joined(
+    return balanced(
       parts.map((part) => holdsAt(part, place, depth)),
-      ' OR ',
-    )})`;
+      'OR',
+    );
   const others = parts.filter((part) => part.kind !== 'key').map((part) => holdsAt(part, place, depth));
   const inList = hasKeyWhere(place, sql`j.value IN (SELECT value FROM json_each(${keysText(keys)}))`);
-  return sql`(${joined([inList, ...others], ' OR ')})`;
+  return balanced([inList, ...others], 'OR');
 }
 
 function refersTo(condition: Extract<Condition, { kind: 'refers' }>, place: Place, depth: number): Sql {
@@ -177,7 +199,7 @@ function refersTo(condition: Extract<Condition, { kind: 'refers' }>, place: Plac
   const where = holdsAt(condition.to.where, liveRow(target.text, condition.to.type), depth);
   return sql`EXISTS (SELECT 1 FROM json_each(${raw(place.keys)}) ${keys} CROSS JOIN resource ${target}
     ON ${target}.type = ${condition.to.type} AND ${target}.id = substr(${keys}.value, ${[...start].length + 1})
-    WHERE ${keys}.value >= ${from} AND ${keys}.value < ${to} AND ${target}.ord IS NOT NULL AND ${where})`;
+    WHERE ${keys}.value >= ${from} AND ${keys}.value < ${to} AND ${target}.ord IS NOT NULL AND in_time() AND ${where})`;
 }
 
 function referredBy(condition: Extract<Condition, { kind: 'referred' }>, place: Place, depth: number): Sql {
@@ -189,9 +211,9 @@ function referredBy(condition: Extract<Condition, { kind: 'referred' }>, place: 
     // The index alone tells: its rows are live, and the type's own key says that they are of the type.
     const entry = { ...liveRow(source.text, type), indexed };
     return sql`EXISTS (SELECT 1 FROM idx ${list} WHERE ${list}.k = ${start} || ${raw(place.id)}
-      AND ${holdsAt(where, entry, depth)} AND ${hasKey(typeKey(type), entry)})`;
+      AND in_time() AND ${holdsAt(where, entry, depth)} AND ${hasKey(typeKey(type), entry)})`;
   }
   const inner = holdsAt(where, { ...liveRow(source.text, type), indexed }, depth);
   return sql`EXISTS (SELECT 1 FROM idx ${list} CROSS JOIN resource ${source} ON ${source}.rid = ${list}.rid
-    WHERE ${list}.k = ${start} || ${raw(place.id)} AND ${source}.type = ${type} AND ${inner})`;
+    WHERE ${list}.k = ${start} || ${raw(place.id)} AND ${source}.type = ${type} AND in_time() AND ${inner})`;
 }

@@ -3,9 +3,9 @@
 import { prefixSpan } from '../conditions.ts';
 import { NO_KEY_ASCENDING, type Position, type SortValue } from '../cursor.ts';
 import { compareKeys } from '../match.ts';
-import type { Few, Plan, Walk } from '../planner.ts';
+import type { Few, Plan, Span, Walk } from '../planner.ts';
 import { COLLECT_LIMIT } from '../planner.ts';
-import type { Condition, Key, Part, SortKey, Source } from '../store.ts';
+import type { Condition, Key, OrdRange, Part, SortKey, Source } from '../store.ts';
 import { StoreError, typeKey } from '../store.ts';
 import { hasPrefix, holds, inRange, isKeysOnly, liveRow, within } from './conditions.ts';
 import type { Columns, Connection, Sql } from './sql.ts';
@@ -76,19 +76,24 @@ export function walkStep(connection: Connection, plan: WalkPlan, options: StepOp
 }
 
 function stageStep(connection: Connection, plan: WalkPlan, stage: Stage, options: StepOptions): Stretch {
+  const step = stageRows(connection, plan, stage, options);
+  if (step.rows.length >= options.limit) return step;
+  const { after, candidates } = options;
+  const edge = connection.get(sql`SELECT value, rid FROM (${stage.candidates(after, 1, candidates - 1)})`);
+  return edge === undefined ? step : { ...step, resume: { values: [edge[0] as SortValue], tie: Number(edge[1]) } };
+}
+
+function stageRows(connection: Connection, plan: WalkPlan | SortPlan, stage: Stage, options: StepOptions): Stretch {
   const { after, limit, candidates, shape } = options;
   const place = { ...liveRow('r', plan.type), ...(stage.indexed === undefined ? {} : { indexed: stage.indexed }) };
   const found =
     connection.all(sql`SELECT d.value, ${columnsOf(shape)} FROM (${stage.candidates(after, candidates, 0)}) d
     CROSS JOIN resource r ON r.rid = d.rid
-    WHERE r.type = ${plan.type} AND ${stage.guard} AND ${holds(plan.residual, place)} LIMIT ${limit}`);
+    WHERE r.type = ${plan.type} AND in_time() AND ${stage.guard} AND ${holds(plan.residual, place)} LIMIT ${limit}`);
   const rows = found.map((columns) => foundRow(columns, 1, [columns[0] as SortValue], shape));
+  if (options.explain !== true) return { rows };
   const last = rows.length >= limit ? rows.at(-1) : undefined;
-  const examined = options.explain === true ? { examined: examinedOf(connection, stage, options, last) } : {};
-  if (last !== undefined) return { rows, ...examined };
-  const edge = connection.get(sql`SELECT value, rid FROM (${stage.candidates(after, 1, candidates - 1)})`);
-  if (edge === undefined) return { rows, ...examined };
-  return { rows, ...examined, resume: { values: [edge[0] as SortValue], tie: Number(edge[1]) } };
+  return { rows, examined: examinedOf(connection, stage, options, last) };
 }
 
 /** The candidates of a step up to the last row found; all of them where the page was not filled. */
@@ -124,16 +129,33 @@ function ordStage(walk: Extract<Walk, { kind: 'ord' }>): Stage {
     guard: raw('1'),
     indexed: { rid: 'd.rid', ord: 'd.value' },
     candidates(after, limit, offset) {
-      const start =
-        after === undefined
-          ? raw('')
-          : sql` AND (ord, rid) ${raw(walk.descending ? '<' : '>')} (${after.values[0] ?? 0}, ${after.tie})`;
-      const lists = padded(walk.keys).map((key) => sql`SELECT ord AS value, rid FROM idx WHERE k = ${key}${start}`);
+      const stretch = ordStretch(walk, after);
+      const lists = padded(walk.keys).map((key) => sql`SELECT ord AS value, rid FROM idx WHERE k = ${key}${stretch}`);
       // UNION with this ORDER BY merges lists that are read in order, and stops at the limit.
       return sql`${joined(lists, ' UNION ')} ORDER BY 1 ${direction}, 2 ${direction} LIMIT ${limit} OFFSET ${offset}`;
     },
   };
 }
+
+/**
+ * Where in a list the walk goes on and where it ends. A position within the range takes the place of the bound that it
+ * lies behind: of two bounds on one side SQLite enters the list at one, and reads on from there.
+ */
+function ordStretch({ range = {}, descending }: Extract<Walk, { kind: 'ord' }>, after: Position | undefined): Sql {
+  const { from, to } = range;
+  const [near, far] = descending ? [to, from] : [from, to];
+  const at = Number(after?.values[0]);
+  const isBeyond = after !== undefined && (near === undefined || (descending ? at < near : at >= near));
+  const start = isBeyond
+    ? sql` AND (ord, rid) ${raw(descending ? '<' : '>')} (${at}, ${after.tie})`
+    : sql`${ordBound(near, descending ? '<' : '>=')}`;
+  return sql`${start}${ordBound(far, descending ? '>=' : '<')}`;
+}
+
+const ordBound = (bound: number | undefined, comparison: '<' | '>='): Sql =>
+  bound === undefined ? raw('') : sql` AND ord ${raw(comparison)} ${bound}`;
+
+const ordIn = ({ from, to }: OrdRange = {}): Sql => sql`${ordBound(from, '>=')}${ordBound(to, '<')}`;
 
 /** The keys with the last repeated up to a power of two, so that few texts serve lists of any length. */
 function padded(keys: readonly Key[]): readonly Key[] {
@@ -193,13 +215,12 @@ function withoutKeyStage(walk: Extract<Walk, { kind: 'keys' }>, type: string): S
 export function sortedPage(
   connection: Connection,
   plan: SortPlan,
-  options: { after: Position | undefined; limit: number; shape: Shape; late: () => void },
+  options: { after: Position | undefined; limit: number; shape: Shape; explain?: boolean; late: () => void },
 ): Stretch {
+  if (isByOrd(plan)) return stageRows(connection, plan, setStage(plan), { ...options, candidates: COLLECT_LIMIT });
   const { ords, isAll } = collect(connection, plan.source, plan.type, COLLECT_LIMIT);
   if (!isAll) throw tooMany();
   const compare = comparison(plan.order);
-  const [first, ...others] = plan.order;
-  if (first?.by === 'ord' && others.length === 0) return ordPage(connection, plan, { ...options, ords, compare });
   const values = joined(plan.order.map(sortColumn), ', ');
   const places: Position[] = [];
   for (const chunk of chunks([...ords.keys()])) {
@@ -213,48 +234,35 @@ export function sortedPage(
   return { rows, examined: ords.size };
 }
 
+/** Sets are sorted by clinical date in the statement that reads them. */
+export function isByOrd({ order }: SortPlan): boolean {
+  return order.length === 1 && order[0]?.by === 'ord';
+}
+
 /**
- * The same by clinical date, which the index entries carry: the set is sorted first and the residual checked from the
- * front, so that a page costs the rows it looks at and not the whole set.
+ * A set as a list: its index entries, which carry the clinical date, sorted, so that the residual is checked from the
+ * front and a page costs the rows it looks at. The planner sorts sets by date that are far below COLLECT_LIMIT.
  */
-function ordPage(
-  connection: Connection,
-  plan: SortPlan,
-  options: {
-    after: Position | undefined;
-    limit: number;
-    shape: Shape;
-    late: () => void;
-    ords: ReadonlyMap<number, number>;
-    compare: (a: Position, b: Position) => number;
-  },
-): Stretch {
-  const { after, limit, ords, compare } = options;
-  const candidates: Position[] = [];
-  for (const [rid, ord] of ords) {
-    const place = { values: [ord], tie: rid };
-    if (after === undefined || compare(place, after) > 0) candidates.push(place);
-  }
-  candidates.sort(compare);
-  const places: Position[] = [];
-  let examined = 0;
-  for (let at = 0, size = limit * 2; at < candidates.length && places.length < limit; at += size, size = CHUNK) {
-    options.late();
-    const chunk = candidates.slice(at, at + size);
-    examined += chunk.length;
-    const rids = chunk.map((place) => Number(place.tie));
-    const found = new Set(connection.all(sql`SELECT r.rid ${matching(plan, rids)}`).map(([rid]) => Number(rid)));
-    places.push(...chunk.filter((place) => found.has(Number(place.tie))));
-  }
-  return { rows: rowsOf(connection, places.slice(0, limit), options.shape), examined };
+function setStage({ source, type, order }: SortPlan): Stage {
+  const [direction, ahead] = order[0]?.descending === true ? [raw('DESC'), raw('<')] : [raw('ASC'), raw('>')];
+  return {
+    guard: raw('r.ord IS NOT NULL'),
+    indexed: { rid: 'd.rid', ord: 'd.value' },
+    candidates(after, limit, offset) {
+      const entries = joined(listsOf(source, type), ' UNION ALL ');
+      const start =
+        after === undefined ? raw('') : sql` WHERE (ord, rid) ${ahead} (${after.values[0] ?? 0}, ${after.tie})`;
+      return sql`SELECT DISTINCT ord AS value, rid FROM (${entries})${start} ORDER BY 1 ${direction}, 2 ${direction} LIMIT ${limit} OFFSET ${offset}`;
+    },
+  };
 }
 
 /** How many rows of the set match; counting stops at `cap`. */
 export function countMatches(connection: Connection, plan: SortPlan, cap: number, late: () => void): number {
   const { source } = plan;
   const [part] = source.kind === 'keys' && source.of.length === 1 ? source.of : [];
-  const key = source.kind === 'type' ? typeKey(plan.type) : part !== undefined && 'key' in part ? part.key : undefined;
-  if (key !== undefined && isKeysOnly(plan.residual)) return countList(connection, plan, key, cap);
+  const list = source.kind === 'type' ? { key: typeKey(plan.type) } : part;
+  if (list !== undefined && 'key' in list && isKeysOnly(plan.residual)) return countList(connection, plan, list, cap);
   const { ords, isAll } = collect(connection, source, plan.type, COLLECT_LIMIT);
   let count = 0;
   for (const chunk of chunks([...ords.keys()])) {
@@ -266,7 +274,12 @@ export function countMatches(connection: Connection, plan: SortPlan, cap: number
   return count;
 }
 
-function countList(connection: Connection, plan: SortPlan, key: Key, cap: number): number {
+function countList(
+  connection: Connection,
+  plan: SortPlan,
+  { key, ord }: { key: Key; ord?: OrdRange },
+  cap: number,
+): number {
   const isOwn = key === typeKey(plan.type);
   const all: Condition = {
     kind: 'and',
@@ -274,7 +287,7 @@ function countList(connection: Connection, plan: SortPlan, key: Key, cap: number
   };
   const where = holds(all, { ...liveRow('r', plan.type), indexed: { rid: 'd.rid', ord: 'd.ord' } });
   return connection.number(
-    sql`SELECT count(*) FROM (SELECT 1 FROM idx d WHERE d.k = ${key} AND ${where} LIMIT ${cap})`,
+    sql`SELECT count(*) FROM (SELECT 1 FROM idx d WHERE d.k = ${key}${ordIn(ord)} AND in_time() AND ${where} LIMIT ${cap})`,
   );
 }
 
@@ -304,6 +317,15 @@ export function keysIn(
     row = connection.get(sql`SELECT k FROM idx WHERE k > ${key} AND k < ${to} ORDER BY k LIMIT 1`);
   }
   return keys;
+}
+
+/** See Probe.ordsIn. */
+export function ordsIn(connection: Connection, span: Span, max: number): OrdRange | undefined {
+  const list = sql`SELECT ord FROM idx WHERE k >= ${span.from} AND k < ${span.to}${within(span.within, 'k')}`;
+  const query = sql`SELECT count(*), min(ord), max(ord) FROM (${list} LIMIT ${max + 1})`;
+  const [count, lowest, highest] = connection.get(query) ?? [];
+  if (Number(count) > max) return undefined;
+  return lowest === null ? { from: 0, to: 0 } : { from: Number(lowest), to: Number(highest) + 1 };
 }
 
 /** See Probe.few. */
@@ -356,8 +378,9 @@ function listsOf(source: Source, type: string): readonly Sql[] {
   // The limit that is put to the list must end the reading of entries, not of rows alone.
   if (source.kind === 'term')
     return [sql`SELECT r.rid, r.ord FROM (${entriesOf(source)}) t CROSS JOIN resource r ON r.rid = t.rid`];
-  const keys = source.of.flatMap((part) => ('key' in part ? [part.key] : []));
-  return [...listsOfKeys(keys), ...source.of.flatMap((part) => ('key' in part ? [] : [listOfSpan(part)]))];
+  const keys = source.of.flatMap((part) => ('key' in part && part.ord === undefined ? [part.key] : []));
+  const others = source.of.filter((part) => !('key' in part) || part.ord !== undefined);
+  return [...listsOfKeys(keys), ...others.map(listOfPart)];
 }
 
 function listsOfKeys(keys: readonly Key[]): readonly Sql[] {
@@ -365,14 +388,15 @@ function listsOfKeys(keys: readonly Key[]): readonly Sql[] {
   return [sql`SELECT i.rid, i.ord FROM json_each(${keysText(keys)}) j CROSS JOIN idx i ON i.k = j.value`];
 }
 
-function listOfSpan(part: Exclude<Part, { key: Key }>): Sql {
+function listOfPart(part: Part): Sql {
+  if ('key' in part) return sql`SELECT rid, ord FROM idx WHERE k = ${part.key}${ordIn(part.ord)}`;
   return sql`SELECT rid, ord FROM idx WHERE k >= ${part.from} AND k < ${part.to}${within(part.within, 'k')}`;
 }
 
 /** FROM and WHERE for those of some rows that are live, of the type, and fulfil the residual. */
 function matching(plan: SortPlan, rids: readonly number[]): Sql {
   return sql`FROM json_each(${JSON.stringify(rids)}) c CROSS JOIN resource r ON r.rid = c.value
-    WHERE r.type = ${plan.type} AND r.ord IS NOT NULL AND ${holds(plan.residual, liveRow('r', plan.type))}`;
+    WHERE r.type = ${plan.type} AND r.ord IS NOT NULL AND in_time() AND ${holds(plan.residual, liveRow('r', plan.type))}`;
 }
 
 function sortColumn(sort: SortKey): Sql {

@@ -1,5 +1,6 @@
 // History pages: current rows and replaced versions merged, newest first, by (lastUpdated, row id, version).
-import type { Condition } from '../store.ts';
+import { keysStarting } from '../match.ts';
+import type { Condition, Key } from '../store.ts';
 import { StoreError } from '../store.ts';
 import { anyRow, holds, inRange } from './conditions.ts';
 import type { Columns, Connection, Sql } from './sql.ts';
@@ -12,6 +13,8 @@ export interface HistoryQuery {
   until?: number;
   current?: { from: number; to: number };
   after?: VersionPlace;
+  /** Prefixes of keys to hand back. */
+  keysOf?: readonly Key[];
   limit: number;
 }
 
@@ -33,6 +36,7 @@ export interface FoundVersion extends VersionPlace {
   type: string;
   id: string;
   body: Uint8Array | null;
+  keys?: Key[];
 }
 
 /** Versions looked at between two glances at the clock. */
@@ -46,7 +50,7 @@ export function historyPage(connection: Connection, query: HistoryQuery, late: (
   ]);
   const page = heads.sort(newestFirst).slice(0, query.limit);
   return page.flatMap((head) => {
-    const found = version(connection, head);
+    const found = version(connection, head, query.keysOf);
     return found === undefined ? [] : [found];
   });
 }
@@ -160,21 +164,36 @@ function newestFirst(a: VersionPlace, b: VersionPlace): number {
   return b.lu - a.lu || b.rid - a.rid || b.v - a.v;
 }
 
-function version(connection: Connection, { lu, rid, v }: VersionPlace): FoundVersion | undefined {
+function version(
+  connection: Connection,
+  { lu, rid, v }: VersionPlace,
+  keysOf: readonly Key[] | undefined,
+): FoundVersion | undefined {
+  const keys = keysOf === undefined ? raw('') : sql`, ${ofVersion('keys', v)}`;
   const row = connection.get(
-    sql`SELECT r.type, r.id, iif(r.v = ${v}, r.body, (SELECT h.body FROM history h WHERE h.rid = r.rid AND h.v = ${v}))
-      FROM resource r WHERE r.rid = ${rid}`,
+    sql`SELECT r.type, r.id, ${ofVersion('body', v)}${keys} FROM resource r WHERE r.rid = ${rid}`,
   );
   if (row === undefined) return undefined;
-  return { lu, rid, v, type: String(row[0]), id: String(row[1]), body: (row[2] ?? null) as Uint8Array | null };
+  const found = { lu, rid, v, type: String(row[0]), id: String(row[1]), body: (row[2] ?? null) as Uint8Array | null };
+  if (keysOf === undefined) return found;
+  return { ...found, keys: keysStarting(JSON.parse(String(row[3] ?? '[]')) as Key[], keysOf) };
+}
+
+/** A column of the version `v` of the resource `r`, which may be the current one or a past one. */
+function ofVersion(column: 'body' | 'keys', v: number): Sql {
+  const name = raw(column);
+  return sql`iif(r.v = ${v}, r.${name}, (SELECT h.${name} FROM history h WHERE h.rid = r.rid AND h.v = ${v}))`;
 }
 
 /** Throws StoreError('too-costly') when called after the budget is over. */
 export function deadline(budgetMs: number): () => void {
   const end = performance.now() + budgetMs;
   return () => {
-    if (performance.now() > end) {
-      throw new StoreError('too-costly', 'The search takes too long: narrow it down, for example by patient or date');
-    }
+    if (performance.now() > end) tooLong();
   };
+}
+
+/** Throws StoreError('too-costly'). */
+export function tooLong(): never {
+  throw new StoreError('too-costly', 'The search takes too long: narrow it down, for example by patient or date');
 }

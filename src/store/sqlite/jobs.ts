@@ -1,14 +1,22 @@
 // What crosses between the main thread and the two workers.
 import type { Position } from '../cursor.ts';
-import type { StoreErrorKind, Written } from '../store.ts';
+import type { AuditEntry, AuditPage, AuditSearch, StoreErrorKind, Written } from '../store.ts';
 import { StoreError } from '../store.ts';
+import type { AuditStep, AuditStepResult } from './audit-verify.ts';
 import type { Shape, SortPlan, Stretch, WalkPlan } from './find.ts';
 import type { FoundVersion, HistoryQuery } from './history.ts';
 import type { PackedCheck, PackedWrite } from './write.ts';
 
 /** A job for the writer. Jobs of one batch share a transaction; each one alone takes effect wholly or not at all. */
 export type WriteJob =
-  | { kind: 'commit'; writes: readonly PackedWrite[]; checks: readonly PackedCheck[]; dryRun?: true }
+  | {
+      kind: 'commit';
+      writes: readonly PackedWrite[];
+      checks: readonly PackedCheck[];
+      audit?: readonly AuditEntry[];
+      dryRun?: true;
+    }
+  | { kind: 'append'; entries: readonly AuditEntry[] }
   | { kind: 'put'; record: { kind: string; id: string; value: string; expires: number | null }; expect: number }
   | { kind: 'remove'; record: { kind: string; id: string }; expect: number | null }
   | { kind: 'sweep' }
@@ -25,7 +33,10 @@ export interface ReindexedRow {
   tokens: string;
 }
 
-/** What a job of each kind resolves to; `put` gives 0 when another was faster, `remove` the number removed. */
+/**
+ * What a job of each kind resolves to; `put` gives 0 when another was faster, `remove` the number removed,
+ * `append` the number added.
+ */
 export type WriteResult = readonly Written[] | number;
 
 export interface WriteBatch {
@@ -54,9 +65,19 @@ export type ReadJob =
       explain: boolean;
       budgetMs: number;
     }
-  | { kind: 'sort'; plan: SortPlan; after: Position | undefined; limit: number; shape: Shape; budgetMs: number }
+  | {
+      kind: 'sort';
+      plan: SortPlan;
+      after: Position | undefined;
+      limit: number;
+      shape: Shape;
+      explain: boolean;
+      budgetMs: number;
+    }
   | { kind: 'count'; plan: SortPlan; cap: number; budgetMs: number }
   | { kind: 'history'; query: HistoryQuery; budgetMs: number }
+  | { kind: 'audit'; search: AuditSearch }
+  | { kind: 'audit-step'; step: AuditStep | undefined }
   | { kind: 'stats' }
   | { kind: 'terms' };
 
@@ -65,6 +86,8 @@ export interface ReadResults {
   sort: Stretch;
   count: number;
   history: FoundVersion[];
+  audit: AuditPage;
+  'audit-step': AuditStepResult;
   stats: readonly (readonly [type: string, count: number])[];
   /** Problems of the index of terms. */
   terms: readonly string[];

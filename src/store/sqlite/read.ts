@@ -1,8 +1,10 @@
 // Wide reads with a budget: what the reader thread does, and the main thread where it is known to be little.
 
 import { typeKey } from '../store.ts';
+import { auditPage } from './audit.ts';
+import { auditStep } from './audit-verify.ts';
 import type { Found, Stretch } from './find.ts';
-import { countMatches, sortedPage, walkStep } from './find.ts';
+import { countMatches, isByOrd, sortedPage, walkStep } from './find.ts';
 import { deadline, historyPage, typesPresent } from './history.ts';
 import type { ReadJob, ReadResults } from './jobs.ts';
 import type { Connection } from './sql.ts';
@@ -18,11 +20,15 @@ export function runRead(connection: Connection, job: ReadJob): ReadResults[ReadJ
     case 'walk':
       return walkOn(connection, job);
     case 'sort':
-      return snapshot(connection, () => sortedPage(connection, job.plan, { ...job, late: deadline(job.budgetMs) }));
+      return isByOrd(job.plan) ? sortedOn(connection, job) : snapshot(connection, () => sortedOn(connection, job));
     case 'count':
       return snapshot(connection, () => countMatches(connection, job.plan, job.cap, deadline(job.budgetMs)));
     case 'history':
       return snapshot(connection, () => historyPage(connection, job.query, deadline(job.budgetMs)));
+    case 'audit':
+      return snapshot(connection, () => auditPage(connection, job.search));
+    case 'audit-step':
+      return snapshot(connection, () => auditStep(connection, job.step));
     case 'terms':
       return snapshot(connection, () => termProblems(connection));
     case 'stats':
@@ -32,6 +38,10 @@ export function runRead(connection: Connection, job: ReadJob): ReadResults[ReadJ
 
 function liveOf(connection: Connection, type: string): number {
   return connection.number(sql`SELECT count(*) FROM idx WHERE k = ${typeKey(type)}`);
+}
+
+function sortedOn(connection: Connection, job: Extract<ReadJob, { kind: 'sort' }>): Stretch {
+  return sortedPage(connection, job.plan, { ...job, late: deadline(job.budgetMs) });
 }
 
 function walkOn(connection: Connection, job: Extract<ReadJob, { kind: 'walk' }>): Stretch {

@@ -1,5 +1,6 @@
 // The reader thread: wide reads, one after the other, off the main thread.
 import { parentPort, workerData } from 'node:worker_threads';
+import { tooLong } from './history.ts';
 import type { Answer, ReadJob, ReadResults } from './jobs.ts';
 import { packError } from './jobs.ts';
 import { runRead } from './read.ts';
@@ -20,7 +21,8 @@ parentPort?.on('message', (message: ReadJob | 'close') => {
 
 function answer(job: ReadJob): Answer<ReadResults[ReadJob['kind']]> {
   try {
-    return { ok: runRead(connection, job) };
+    const budgetMs = 'budgetMs' in job ? job.budgetMs : Number.POSITIVE_INFINITY;
+    return { ok: connection.within(budgetMs, () => runRead(connection, job), tooLong) };
   } catch (error) {
     return { error: packError(error) };
   }

@@ -5,7 +5,7 @@ import type { Columns, Connection } from './sql.ts';
 import { sql } from './sql.ts';
 import { reindexRow, type Target } from './write.ts';
 
-type SmallJob = Exclude<WriteJob, { kind: 'commit' }>;
+type SmallJob = Exclude<WriteJob, { kind: 'commit' | 'append' }>;
 
 /** How jobs reach the writer. */
 export type Send = (job: SmallJob) => Promise<number>;

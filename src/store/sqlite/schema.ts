@@ -7,11 +7,13 @@
 //   term      the index over terms, of live resources only.
 //   history   versions that were replaced or deleted, copied there when that happened.
 //   record    private keyed records; outbox: committed changes not yet taken note of; setting: schema version.
+//   audit     see audit.ts.
 import { DatabaseSync } from 'node:sqlite';
 import { StoreError } from '../store.ts';
+import { createAuditTables } from './audit.ts';
 import { TERM_TABLES } from './terms.ts';
 
-export const SCHEMA_VERSION = 2;
+export const SCHEMA_VERSION = 3;
 
 const TABLES = `
 CREATE TABLE resource (
@@ -42,6 +44,7 @@ INSERT INTO setting VALUES ('schema', '${SCHEMA_VERSION}');
 const UPGRADES: ReadonlyMap<number, (db: DatabaseSync) => void> = new Map([
   // Resources have no terms until they are written or indexed anew.
   [1, (db) => db.exec(`ALTER TABLE resource ADD COLUMN terms TEXT NOT NULL DEFAULT ''; ${TERM_TABLES}`)],
+  [2, createAuditTables],
 ]);
 
 /** WAL of 32,000 pages (128 MB) before it is copied back: bundles cost 0.69x of what they do with the default of 1,000. */
@@ -63,7 +66,7 @@ export function prepareFile(path: string): void {
     db.exec('BEGIN IMMEDIATE');
     const found = schemaVersion(db);
     if (found > SCHEMA_VERSION) throw newerSchema(path, found);
-    if (found === 0) db.exec(TABLES);
+    if (found === 0) create(db);
     else upgrade(db, found);
     db.exec('COMMIT');
   } finally {
@@ -87,6 +90,11 @@ export function openWriter(path: string): DatabaseSync {
       'PRAGMA temp_store = MEMORY;',
   );
   return db;
+}
+
+function create(db: DatabaseSync): void {
+  db.exec(TABLES);
+  createAuditTables(db);
 }
 
 function schemaVersion(db: DatabaseSync): number {

@@ -31,6 +31,18 @@ export function sql(strings: TemplateStringsArray, ...parts: readonly (Sql | SQL
   return { text, values };
 }
 
+/**
+ * Conditions joined by AND or OR, in a tree as flat as can be: written one after another they are one that is as deep as
+ * they are many, and SQLite takes a depth of 1,000. https://sqlite.org/limits.html#max_expr_depth
+ */
+export function balanced(parts: readonly Sql[], operator: 'AND' | 'OR'): Sql {
+  if (parts.length < BALANCED_FROM) return sql`(${joined(parts, ` ${operator} `)})`;
+  const half = Math.ceil(parts.length / 2);
+  return sql`(${balanced(parts.slice(0, half), operator)} ${raw(operator)} ${balanced(parts.slice(half), operator)})`;
+}
+
+const BALANCED_FROM = 16;
+
 export function joined(parts: readonly Sql[], separator: string): Sql {
   return { text: parts.map((part) => part.text).join(separator), values: parts.flatMap((part) => part.values) };
 }
@@ -57,15 +69,47 @@ export function readable(error: unknown): unknown {
   return isTransient ? new StoreError('unavailable', `SQLite: ${error.message}`, { cause: error }) : error;
 }
 
+/** What SQLite says of a statement with more values, text or columns than it takes. */
+const BEYOND_LIMITS = /^too many|too large|too big|too long|parser stack overflow/;
+
 const STATEMENTS_MAX = 500;
+
+/** Calls of in_time() between two glances at the clock, which cost ten times as much. */
+const CALLS_UNSEEN = 64;
+
+class Late extends Error {}
 
 /** A connection with its prepared statements; the oldest one is dropped when there are too many. */
 export class Connection {
   readonly db: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
+  #until = Number.POSITIVE_INFINITY;
+  #calls = 0;
 
   constructor(db: DatabaseSync) {
     this.db = db;
+    db.function('in_time', () => this.#inTime());
+  }
+
+  /**
+   * Does the work, and gives it up when `ms` have passed: then it is what `late` gives. What may look at many rows has
+   * `in_time()` among its conditions, which is true until then and costs 50 ns.
+   */
+  within<T>(ms: number, work: () => T, late: () => T): T {
+    this.#until = performance.now() + ms;
+    try {
+      return work();
+    } catch (error) {
+      if (!(error instanceof Late)) throw error;
+      return late();
+    } finally {
+      this.#until = Number.POSITIVE_INFINITY;
+    }
+  }
+
+  #inTime(): number {
+    if (++this.#calls % CALLS_UNSEEN === 0 && performance.now() > this.#until) throw new Late();
+    return 1;
   }
 
   /** All rows, each an array of its columns. */
@@ -99,12 +143,21 @@ export class Connection {
   statement(text: string): StatementSync {
     let statement = this.#statements.get(text);
     if (statement === undefined) {
-      statement = this.db.prepare(text);
+      statement = this.#prepared(text);
       statement.setReturnArrays(true);
       if (this.#statements.size >= STATEMENTS_MAX) this.#drop();
       this.#statements.set(text, statement);
     }
     return statement;
+  }
+
+  #prepared(text: string): StatementSync {
+    try {
+      return this.db.prepare(text);
+    } catch (error) {
+      if (!(error instanceof Error && BEYOND_LIMITS.test(error.message))) throw error;
+      throw new StoreError('too-costly', 'The search has more conditions than one query takes', { cause: error });
+    }
   }
 
   close(): void {

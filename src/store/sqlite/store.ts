@@ -4,17 +4,21 @@ import { simplify } from '../conditions.ts';
 import type { Position } from '../cursor.ts';
 import { badCursor, readCursor, searchCursor, searchPosition, writeCursor } from '../cursor.ts';
 import { type CountNoted, explanationOf, noting } from '../explain.ts';
-import type { Plan, Probe } from '../planner.ts';
+import { keysStarting } from '../match.ts';
+import type { Few, Plan, Probe } from '../planner.ts';
 import { orderOf, plan, planCount } from '../planner.ts';
 import { sizesRemembered } from '../sizes.ts';
 import type {
   Alias,
+  AuditRecord,
   Commit,
   Condition,
   Count,
   Filter,
   HistorySearch,
   IndexedRow,
+  Key,
+  OrdRange,
   Outbox,
   Page,
   Records,
@@ -25,9 +29,11 @@ import type {
   Written,
 } from '../store.ts';
 import { StoreError } from '../store.ts';
+import { createAudit } from './audit.ts';
+import type { AuditStep, AuditStepResult } from './audit-verify.ts';
 import { anyRow, holds, liveRow } from './conditions.ts';
 import type { Found, Shape, Stretch } from './find.ts';
-import { countSource, fewMatches, keysIn, walkStep } from './find.ts';
+import { countSource, fewMatches, keysIn, ordsIn, walkStep } from './find.ts';
 import { type HistoryScope, typesPresent, versionVisible } from './history.ts';
 import type { Answer, ReadJob, ReadResults } from './jobs.ts';
 import { unpackError } from './jobs.ts';
@@ -37,6 +43,7 @@ import type { Columns, Connection } from './sql.ts';
 import { keysText, raw, sql } from './sql.ts';
 import { tokensOf } from './terms.ts';
 import { Thread } from './thread.ts';
+import { TURN_MS, Turns } from './turns.ts';
 import { verifyStore } from './verify.ts';
 import { Writer } from './writer.ts';
 
@@ -52,6 +59,8 @@ const COUNT_HERE = 2_000;
 const HISTORIES_HERE = 10;
 const VERSION = 'r.id, r.v, r.lu, r.body';
 const READ = `SELECT ${VERSION} FROM resource r WHERE r.type = ? AND r.id = ?`;
+const VERSION_AND_KEYS = `${VERSION}, r.keys`;
+const READ_WITH_KEYS = `SELECT ${VERSION_AND_KEYS} FROM resource r WHERE r.type = ? AND r.id = ?`;
 
 interface FindOptions {
   after: Position | undefined;
@@ -66,11 +75,13 @@ export class SqliteStore implements Store {
   readonly isShared = false;
   readonly records: Records;
   readonly outbox: Outbox;
+  readonly audit: AuditRecord;
   readonly #path: string;
   readonly #connection: Connection;
   readonly #writer: Writer;
   readonly #reader: Thread;
   readonly #probe: Probe;
+  readonly #turns = new Turns();
   #isClosed = false;
 
   constructor(options: { path: string; connection: Connection; now: () => number }) {
@@ -81,49 +92,65 @@ export class SqliteStore implements Store {
     this.#reader = new Thread('reader-worker', options.path);
     this.#probe = sizesRemembered(REMEMBERED_FROM)({
       walksKeys: true,
-      count: (source, type, cap) => countSource(this.#open(), source, type, cap),
+      count: (source, type, cap) => this.#look((here) => countSource(here, source, type, cap), cap),
       keysIn: (span, max) => keysIn(this.#open(), span, max),
-      few: (plan, options) => fewMatches(this.#open(), plan, options),
+      ordsIn: (span, max) => this.#look<OrdRange | undefined>((here) => ordsIn(here, span, max), undefined),
+      few: (plan, options) => this.#look<Few | undefined>((here) => fewMatches(here, plan, options), undefined),
     });
     const send = this.#writer.send.bind(this.#writer);
     this.records = createRecords(options.connection, send, options.now);
     this.outbox = createOutbox(options.connection, send);
+    this.audit = createAudit({
+      append: (entries) => send({ kind: 'append', entries }),
+      page: (search) => this.#run({ kind: 'audit', search }, false),
+      connection: () => this.#open(),
+    });
   }
 
-  async read(type: string, id: string, filter: Filter): Promise<Row | undefined> {
+  async read(type: string, id: string, filter: Filter, keysOf?: readonly Key[]): Promise<Row | undefined> {
     const visible = visibleTo(filter, type);
     if (visible.kind === 'none') return undefined;
     // The most frequent query of all is not put together anew each time.
     if (visible.kind === 'all') {
-      const row = this.#open().get({ text: READ, values: [type, id] });
-      return row === undefined ? undefined : rowOf(type, row);
+      const row = this.#open().get({ text: keysOf === undefined ? READ : READ_WITH_KEYS, values: [type, id] });
+      return row === undefined ? undefined : rowOf(type, row, keysOf);
     }
     const row = this.#open().get(
-      sql`SELECT ${raw(VERSION)} FROM resource r WHERE r.type = ${type} AND r.id = ${id} AND ${holds(visible, anyRow('r', type))}`,
+      sql`SELECT ${versionColumns(keysOf)} FROM resource r WHERE r.type = ${type} AND r.id = ${id} AND ${holds(visible, anyRow('r', type))}`,
     );
-    return row === undefined ? undefined : rowOf(type, row);
+    return row === undefined ? undefined : rowOf(type, row, keysOf);
   }
 
-  async readMany(refs: readonly { type: string; id: string }[], filter: Filter): Promise<(Row | undefined)[]> {
+  async readMany(
+    refs: readonly { type: string; id: string }[],
+    filter: Filter,
+    keysOf?: readonly Key[],
+  ): Promise<(Row | undefined)[]> {
     const rows = new Map<string, Row>();
     for (const [type, group] of Map.groupBy(refs, (ref) => ref.type)) {
       const visible = visibleTo(filter, type);
       if (visible.kind === 'none') continue;
       const ids = JSON.stringify(group.map((ref) => ref.id));
-      const found = this.#open().all(sql`SELECT ${raw(VERSION)} FROM json_each(${ids}) j CROSS JOIN resource r
+      const found = this.#open().all(sql`SELECT ${versionColumns(keysOf)} FROM json_each(${ids}) j CROSS JOIN resource r
         ON r.type = ${type} AND r.id = j.value WHERE r.ord IS NOT NULL AND ${holds(visible, liveRow('r', type))}`);
-      for (const columns of found) rows.set(`${type}/${columns[0]}`, rowOf(type, columns));
+      for (const columns of found) rows.set(`${type}/${columns[0]}`, rowOf(type, columns, keysOf));
     }
     return refs.map(({ type, id }) => rows.get(`${type}/${id}`));
   }
 
-  async readVersion(type: string, id: string, version: number, filter: Filter): Promise<Row | undefined> {
-    const current = await this.read(type, id, filter);
+  async readVersion(
+    type: string,
+    id: string,
+    version: number,
+    filter: Filter,
+    keysOf?: readonly Key[],
+  ): Promise<Row | undefined> {
+    const current = await this.read(type, id, filter, keysOf);
     if (current === undefined || current.version === version) return current;
     const row =
-      this.#open().get(sql`SELECT r.id, h.v, h.lu, h.body FROM resource r CROSS JOIN history h ON h.rid = r.rid AND h.v = ${version}
+      this.#open().get(sql`SELECT r.id, h.v, h.lu, h.body, h.keys FROM resource r CROSS JOIN history h ON h.rid = r.rid AND h.v = ${version}
       WHERE r.type = ${type} AND r.id = ${id} AND ${versionVisible(visibleTo(filter, type), type)}`);
-    return row === undefined ? undefined : rowOf(type, row);
+    return row === undefined ? undefined : rowOf(type, row, keysOf);
   }
 
   async search(search: Search, filter: Filter): Promise<Page> {
@@ -165,13 +192,17 @@ export class SqliteStore implements Store {
       ...(until === undefined ? {} : { until }),
       ...(current === undefined ? {} : { current }),
       ...(after === undefined ? {} : { after }),
+      ...(search.keysOf === undefined ? {} : { keysOf: search.keysOf }),
     };
     const isShort = scopes.every(({ where, ids }) =>
       ids === undefined ? current === undefined && isSimple(where) : ids.length <= HISTORIES_HERE,
     );
     const found = await this.#run({ kind: 'history', query, budgetMs: search.budgetMs }, isShort);
     const shown = found.slice(0, search.limit);
-    const rows = shown.map(({ type, id, v, lu, body }) => ({ type, id, version: v, lastUpdated: lu, body }));
+    const rows = shown.map(({ type, id, v, lu, body, keys }) => {
+      const row = { type, id, version: v, lastUpdated: lu, body };
+      return keys === undefined ? row : { ...row, keys };
+    });
     const last = shown.at(-1);
     if (found.length <= search.limit || last === undefined) return { rows };
     return { rows, next: writeCursor(about, [last.lu, last.rid, last.v]) };
@@ -228,8 +259,9 @@ export class SqliteStore implements Store {
     return this.#writer.send({ kind: 'reindex', rows: packed });
   }
 
-  verify({ onProgress = () => {} }: { onProgress?: (done: number) => void }): AsyncIterable<string> {
-    return verifyStore(this.#open(), () => this.#termProblems(), onProgress);
+  async *verify({ onProgress = () => {} }: { onProgress?: (done: number) => void }): AsyncGenerator<string> {
+    yield* verifyStore(this.#open(), () => this.#termProblems(), onProgress);
+    yield* this.#auditProblems();
   }
 
   async ping(): Promise<void> {
@@ -259,6 +291,20 @@ export class SqliteStore implements Store {
     }
   }
 
+  async *#auditProblems(): AsyncGenerator<string> {
+    const thread = new Thread('reader-worker', this.#path);
+    try {
+      let step: AuditStep | undefined;
+      do {
+        const done = okOf((await thread.ask({ kind: 'audit-step', step })) as Answer<AuditStepResult>);
+        yield* done.problems;
+        step = done.next;
+      } while (step !== undefined);
+    } finally {
+      await thread.close();
+    }
+  }
+
   #open(): Connection {
     if (this.#isClosed) throw new StoreError('unavailable', 'The store is closed');
     return this.#connection;
@@ -271,12 +317,13 @@ export class SqliteStore implements Store {
     // A sort by keys may have to order many rows with the same key before it has the first.
     if (found.by.kind === 'keys') return this.#run({ kind: 'walk', plan: found, ...options }, false);
     const start = performance.now();
-    const { resume, ...step } = walkStep(this.#open(), found, { ...options, candidates: CANDIDATES_HERE });
-    if (resume === undefined) return step;
+    const step = await this.#here((here) => walkStep(here, found, { ...options, candidates: CANDIDATES_HERE }));
+    if (step !== undefined && step.resume === undefined) return step;
+    const { rows, examined = 0, resume: after = options.after }: Stretch = step ?? { rows: [] };
     const budgetMs = options.budgetMs - (performance.now() - start);
-    const limit = options.limit - step.rows.length;
-    const rest = await this.#run({ kind: 'walk', plan: found, ...options, after: resume, limit, budgetMs }, false);
-    return { rows: [...step.rows, ...rest.rows], examined: (step.examined ?? 0) + (rest.examined ?? 0) };
+    const limit = options.limit - rows.length;
+    const rest = await this.#run({ kind: 'walk', plan: found, ...options, after, limit, budgetMs }, false);
+    return { rows: [...rows, ...rest.rows], examined: examined + (rest.examined ?? 0) };
   }
 
   /** The types that take part, and which of their resources. */
@@ -293,10 +340,36 @@ export class SqliteStore implements Store {
     });
   }
 
+  /**
+   * Work on the main thread: undefined where it takes longer than a turn. Searches that have worked for a turn together,
+   * such as those of one request over all types, let everything else have its turn before they go on.
+   */
+  async #here<T>(work: (connection: Connection) => T): Promise<T | undefined> {
+    if (this.#turns.isOver()) await this.#turns.next();
+    const connection = this.#open();
+    return connection.within<T | undefined>(
+      TURN_MS,
+      () => work(connection),
+      () => undefined,
+    );
+  }
+
+  /** The same for the planner, which is told `late` where a look takes too long. */
+  #look<T>(work: (connection: Connection) => T, late: T): T | Promise<T> {
+    const look = (): T =>
+      this.#open().within(
+        TURN_MS,
+        () => work(this.#connection),
+        () => late,
+      );
+    return this.#turns.isOver() ? this.#turns.next().then(look) : look();
+  }
+
   /** Does it here when it is short, else on the reader thread. */
   async #run<J extends ReadJob>(job: J, isShort: boolean): Promise<ReadResults[J['kind']]> {
-    const connection = this.#open();
-    if (isShort) return runRead(connection, job) as ReadResults[J['kind']];
+    const found = isShort ? await this.#here((here) => runRead(here, job) as ReadResults[J['kind']]) : undefined;
+    if (found !== undefined) return found;
+    this.#open();
     return okOf((await this.#reader.ask(job)) as Answer<ReadResults[J['kind']]>);
   }
 }
@@ -316,14 +389,18 @@ function visibleTo(filter: Filter, type: string): Condition {
   return simplify(filter.of(type));
 }
 
-function rowOf(type: string, [id, version, lastUpdated, body]: Columns): Row {
-  return {
+/** The keys come last where some are asked for. */
+const versionColumns = (keysOf: readonly Key[] | undefined) => raw(keysOf === undefined ? VERSION : VERSION_AND_KEYS);
+
+function rowOf(type: string, [id, version, lastUpdated, body, keys]: Columns, keysOf?: readonly Key[]): Row {
+  const row = {
     type,
     id: String(id),
     version: Number(version),
     lastUpdated: Number(lastUpdated),
     body: (body ?? null) as Uint8Array | null,
   };
+  return keysOf === undefined ? row : { ...row, keys: keysStarting(JSON.parse(String(keys)) as Key[], keysOf) };
 }
 
 function pageOf(found: Stretch, search: { type: string; limit: number; order: readonly SortKey[] }): Page {

@@ -3,7 +3,7 @@ import { plan } from '../planner.ts';
 import { stamped } from '../stamp.ts';
 import type { Alias, Condition, Key, Written } from '../store.ts';
 import { StoreError } from '../store.ts';
-import { countSource, fewMatches, keysIn, sortedPage, walkStep } from './find.ts';
+import { countSource, fewMatches, keysIn, ordsIn, sortedPage, walkStep } from './find.ts';
 import { deadline } from './history.ts';
 import type { Connection } from './sql.ts';
 import { sql } from './sql.ts';
@@ -48,6 +48,7 @@ async function findIds(connection: Connection, check: PackedCheck): Promise<stri
     walksKeys: true,
     count: countSource.bind(undefined, connection),
     keysIn: keysIn.bind(undefined, connection),
+    ordsIn: ordsIn.bind(undefined, connection),
     few: fewMatches.bind(undefined, connection),
   };
   const found = await plan({ type: check.type, where: check.where, order: [] }, everything, probe);

@@ -1,6 +1,8 @@
 // The writer thread: each batch of jobs is one transaction and one fsync, each job a savepoint of its own.
 import { parentPort, workerData } from 'node:worker_threads';
+import { withWritten } from '../audit-written.ts';
 import { asksForTerms } from '../conditions.ts';
+import { ChainEnd } from './audit-write.ts';
 import { typesPresent } from './history.ts';
 import type { Answer, WriteBatch, WriteJob, WriteResult } from './jobs.ts';
 import { packError } from './jobs.ts';
@@ -12,6 +14,7 @@ import { applyWrites, verifyChecks } from './write.ts';
 
 const connection = new Connection(openWriter((workerData as { path: string }).path));
 const terms = new WaitingTerms();
+const chain = new ChainEnd(connection);
 let lastUpdated = latest();
 let othersVersion = dataVersion();
 let queue: Promise<void> = Promise.resolve();
@@ -39,7 +42,10 @@ function dataVersion(): number {
 /** Later than all that is stored: another process may have written while this one waited for its turn. */
 function nextInstant(now: number): number {
   const version = dataVersion();
-  if (version !== othersVersion) lastUpdated = Math.max(lastUpdated, latest());
+  if (version !== othersVersion) {
+    lastUpdated = Math.max(lastUpdated, latest());
+    chain.forget();
+  }
   othersVersion = version;
   return Math.max(now, lastUpdated + 1);
 }
@@ -53,10 +59,12 @@ async function runBatch(batch: WriteBatch): Promise<readonly Answer<WriteResult>
     for (const job of batch.jobs) answers.push(await runJob(job, batch, instant));
     terms.write(connection);
     run('COMMIT');
-    if (!batch.jobs.every(isDry)) lastUpdated = instant;
+    // Reads, too, have their rows in the audit record: time does not run ahead of the clock for them.
+    if (batch.jobs.some((job) => job.kind === 'commit' && !isDry(job))) lastUpdated = instant;
     return answers;
   } catch (error) {
     terms.clear();
+    chain.forget();
     if (connection.db.isTransaction) run('ROLLBACK');
     return batch.jobs.map(() => ({ error: { ...packError(error), kind: 'unavailable' } }));
   }
@@ -70,6 +78,7 @@ async function runJob(job: WriteJob, batch: WriteBatch, instant: number): Promis
     const ok = await perform(job, batch, instant);
     if (isDry(job)) undo();
     terms.keep();
+    chain.keep();
     run('RELEASE job');
     return { ok };
   } catch (error) {
@@ -84,6 +93,7 @@ async function runJob(job: WriteJob, batch: WriteBatch, instant: number): Promis
 function undo(): void {
   run('ROLLBACK TO job');
   terms.drop();
+  chain.drop();
 }
 
 function isDry(job: WriteJob): boolean {
@@ -91,9 +101,15 @@ function isDry(job: WriteJob): boolean {
 }
 
 async function perform(job: WriteJob, batch: WriteBatch, instant: number): Promise<WriteResult> {
+  if (job.kind === 'append') {
+    chain.append(job.entries);
+    return job.entries.length;
+  }
   if (job.kind !== 'commit') return applyJob({ connection, terms }, job, batch.now);
   if (job.checks.length > 0) await verifyChecks(connection, job.checks);
-  return applyWrites({ connection, terms }, job.writes, batch.bytes, instant);
+  const written = applyWrites({ connection, terms }, job.writes, batch.bytes, instant);
+  if (job.audit !== undefined) chain.append(withWritten(job.audit, job.writes, written));
+  return written;
 }
 
 function run(text: string): void {

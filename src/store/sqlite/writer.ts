@@ -59,8 +59,9 @@ export class Writer {
       ids,
       atMost,
     }));
+    const audit = commit.audit === undefined || commit.audit.length === 0 ? {} : { audit: commit.audit };
     const dryRun = commit.dryRun === true ? { dryRun: true as const } : {};
-    return (await this.#send({ kind: 'commit', writes, checks, ...dryRun }, bodies)) as Written[];
+    return (await this.#send({ kind: 'commit', writes, checks, ...audit, ...dryRun }, bodies)) as Written[];
   }
 
   /** Any other job; resolves to its number. */

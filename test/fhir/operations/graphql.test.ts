@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { limits } from '../../../src/base/limits.ts';
 import { FhirError, operationOutcome } from '../../../src/base/outcome.ts';
-import { anonymousCaller } from '../../../src/fhir/access.ts';
+import { anonymousCaller } from '../../../src/fhir/access/callers.ts';
 import type { Caller, Engine } from '../../../src/fhir/interaction.ts';
 import { Budget } from '../../../src/fhir/operations/graphql/budget.ts';
 import { isContent, parseContent, type Resource } from '../../../src/fhir/operations/graphql/content.ts';
@@ -14,6 +14,7 @@ import { FhirSchema, schemaOf } from '../../../src/fhir/operations/graphql/schem
 import type { OperationCall, OperationContext } from '../../../src/fhir/operations/operation.ts';
 import { loadDefinitions } from '../../../src/model/definitions.ts';
 import type { Condition, Filter, Store } from '../../../src/store/store.ts';
+import { callerWith } from '../../support/callers.ts';
 import { readTgz, sharedData } from '../../support/corpora.ts';
 import { baseUrl, engineOn, type Reply, type TestEngine } from '../../support/engine.ts';
 import { onBothStores, type Test } from '../../support/stores.ts';
@@ -819,7 +820,7 @@ async function hidden(t: Test, engine: Engine): Promise<void> {
       return { kind: 'all' };
     },
   };
-  const ask = asCaller(engine, { kind: 'user', filter });
+  const ask = asCaller(engine, callerWith(filter));
   const ids = (list: { id: string }[]): string[] => list.map(({ id }) => id).sort();
 
   t.equal((await ask('', '{Condition(id: "c1"){id}}')).status, 404);

@@ -1,13 +1,13 @@
 // Requests by a caller who may not see everything, and what searchsets hold.
 import { FhirError, operationOutcome } from '../../../src/base/outcome.ts';
-import type { Caller } from '../../../src/fhir/interaction.ts';
 import { keys, parameterPrefix } from '../../../src/fhir/search/keys.ts';
 import type { Condition, Filter } from '../../../src/store/store.ts';
+import { callerWith } from '../../support/callers.ts';
 import { nextLink, type Reply, type TestEngine } from '../../support/engine.ts';
 
 /** Asks as a caller with this filter. `url` is relative to the base, or a link. */
 export function askAs({ engine }: TestEngine, filter: Filter) {
-  const caller: Caller = { kind: 'user', filter };
+  const caller = callerWith(filter);
   return async (url: string, body?: object): Promise<Reply> => {
     const [path = '', query = ''] = url.replace(/^http:\/\/127\.0\.0\.1:8080\/fhir\//, '').split('?', 2);
     const request = {

@@ -4,13 +4,14 @@ import { existsSync, readFileSync } from 'node:fs';
 import t from 'tap';
 import { limits } from '../../../src/base/limits.ts';
 import { FhirError, operationOutcome } from '../../../src/base/outcome.ts';
-import { anonymousCaller } from '../../../src/fhir/access.ts';
+import { anonymousCaller } from '../../../src/fhir/access/callers.ts';
 import type { Caller } from '../../../src/fhir/interaction.ts';
 import { textLiteral } from '../../../src/fhir/operations/view-definition/constants.ts';
 import { analysePath } from '../../../src/fhir/operations/view-definition/plain-path.ts';
 import { compileViewPath } from '../../../src/fhir/operations/view-definition/view-path.ts';
 import { loadDefinitions } from '../../../src/model/definitions.ts';
 import { compilePath, pathBudget } from '../../../src/model/path.ts';
+import { callerWith } from '../../support/callers.ts';
 import { readTgz, sharedData } from '../../support/corpora.ts';
 import { baseUrl, engineOn, type TestEngine } from '../../support/engine.ts';
 import { onBothStores, sqlite, type Test } from '../../support/stores.ts';
@@ -626,10 +627,9 @@ t.test('stored resources', async (t) => {
       t.equal((await rowsOf([{ name: '_limit', valueInteger: 210 }])).length, 210);
     });
     t.test('nothing that the caller may not see', async (t) => {
-      const caller: Caller = {
-        kind: 'user',
-        filter: { of: (type) => (type === 'Observation' ? { kind: 'ids', ids: ['o1', 'o2'] } : { kind: 'none' }) },
-      };
+      const caller = callerWith({
+        of: (type) => (type === 'Observation' ? { kind: 'ids', ids: ['o1', 'o2'] } : { kind: 'none' }),
+      });
       t.same((await rowsOf([], { caller })).sort(), ['o1,p2,', 'o2,p3,']);
       t.match((await ask(engine, parametersOf(view, of('p1')), { caller })).text, /no Patient\/p1/);
     });

@@ -4,6 +4,7 @@ import { limits } from '../../../base/limits.ts';
 import { FhirError } from '../../../base/outcome.ts';
 import type { Caller, FhirRequest } from '../../interaction.ts';
 import { pagePosition, pageUrl } from '../../page-link.ts';
+import { encoded } from '../../search/query.ts';
 import type { OperationContext } from '../operation.ts';
 import type { Budget } from './budget.ts';
 import { parseContent, type Resource } from './content.ts';
@@ -128,7 +129,7 @@ async function closeCursor(type: string, { query, ...rest }: Place, { context }:
 }
 
 async function openCursor(type: string, cursor: string, { context }: SearchContext): Promise<Place> {
-  const position = await pagePosition(cursorPath(type), `_page=${encodeURIComponent(cursor)}`, context);
+  const position = await pagePosition(cursorPath(type), `_page=${encoded(cursor)}`, context);
   if (position === undefined)
     throw new FhirError('invalid', '_cursor is empty; give one that a connection has answered.');
   return { query: position.query, ...(JSON.parse(position.cursor) as Omit<Place, 'query'>) };

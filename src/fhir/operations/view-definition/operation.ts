@@ -2,17 +2,14 @@
 // comes with the request. https://sql-on-fhir.org/ig/OperationDefinition-ViewDefinitionRun.html
 import { setImmediate } from 'node:timers/promises';
 import { FhirError } from '../../../base/outcome.ts';
-import { pathBudget } from '../../../model/path.ts';
-import { json } from '../../answer.ts';
 import type { Answer, Caller } from '../../interaction.ts';
+import { onPathThread } from '../../path-threads.ts';
 import type { Operation, OperationCall, OperationContext } from '../operation.ts';
-import { parseContent } from './content.ts';
 import { formatRows } from './formats.ts';
 import { type RunRequest, runParameters, runRequest } from './request.ts';
-import { type Resource, rowsOf } from './rows.ts';
 import { checkCompartment, groupPatientIds, patientIds, type StoredSource, storedBodies } from './sources.ts';
-import { createTable, type Table } from './table.ts';
-import { parseView, type View } from './view.ts';
+import type { Filled } from './table.ts';
+import type { ViewRead } from './thread.ts';
 
 const run = {
   definition: 'http://sql-on-fhir.org/OperationDefinition/$viewdefinition-run',
@@ -30,29 +27,57 @@ export const viewDefinitionOperations: readonly Operation[] = [
 
 async function runView(call: OperationCall, caller: Caller, context: OperationContext): Promise<Answer> {
   const request = runRequest(call, context);
-  const view = parseView(request.view, request.place, context);
-  const names = view.root.allColumns.map(({ name }) => name);
-  const format = formatRows(request.format, names, request.header);
-  const table = createTable(format, request.limit);
+  const source = { view: JSON.stringify(request.view), place: request.place, baseUrl: context.baseUrl };
+  const view = await onPathThread({ kind: 'view', ...source });
+  const format = formatRows(request.format, view.names, request.header);
+  const rows = { kind: 'rows', ...source, format: request.format, header: request.header } as const;
+  const body: Uint8Array[] = [Buffer.from(format.head)];
+  const limit = request.limit ?? Number.POSITIVE_INFINITY;
+  let filled: Filled = { rows: 0, bytes: format.head.length };
   for await (const contents of pages(request, view, caller, context)) {
-    await addRows(table, view, contents, call.request.signal);
-    if (table.isFull()) break;
+    for (let done = 0; done < contents.length && filled.rows < limit; ) {
+      if (call.request.signal.aborted) throw new FhirError('timeout', 'The request was given up.');
+      const { texts, ends } = jobFrom(contents, done);
+      const made = await onPathThread({ ...rows, limit, filled, texts, ends }, { transfer: [texts.buffer] });
+      body.push(made.text);
+      done += made.done;
+      filled = made.filled;
+    }
+    if (filled.rows >= limit) break;
   }
-  const body = table.end();
+  body.push(Buffer.from(format.tail));
+  const pieces = body.filter(({ length }) => length > 0);
   return request.isEnveloped
-    ? { status: 200, headers: {}, body: binary(body, format.mediaType), interaction: 'operation' }
-    : { status: 200, headers: { 'Content-Type': format.mediaType }, body, interaction: 'operation' };
+    ? { status: 200, headers: {}, body: await binary(pieces, format.mediaType), interaction: 'operation' }
+    : { status: 200, headers: { 'Content-Type': format.mediaType }, body: pieces, interaction: 'operation' };
 }
 
-/** A stored body, or a resource that came with the request. */
-type Content = Uint8Array | Resource;
+/** What goes to a thread together, as far as it is more than one resource; what the thread does not get to is sent again. */
+const JOB_RESOURCES = 100;
+const JOB_BYTES = 1024 * 1024;
+
+function jobFrom(
+  contents: readonly Uint8Array[],
+  from: number,
+): { texts: Uint8Array<ArrayBuffer>; ends: readonly number[] } {
+  const ends: number[] = [];
+  let bytes = 0;
+  for (const { length } of contents.slice(from, from + JOB_RESOURCES)) {
+    if (ends.length > 0 && bytes + length > JOB_BYTES) break;
+    bytes += length;
+    ends.push(bytes);
+  }
+  const texts = new Uint8Array(bytes);
+  for (const at of ends.keys()) texts.set(contents[from + at] ?? new Uint8Array(), ends[at - 1] ?? 0);
+  return { texts, ends };
+}
 
 async function* pages(
   request: RunRequest,
-  view: View,
+  view: ViewRead,
   caller: Caller,
   context: OperationContext,
-): AsyncGenerator<readonly Content[]> {
+): AsyncGenerator<readonly Uint8Array[]> {
   const { resources, since } = request;
   if (resources !== undefined) {
     yield resources;
@@ -70,7 +95,7 @@ async function* pages(
 /** Those of `patient` that are also in one of the groups; undefined: everybody. */
 async function patientsAskedFor(
   { patients, groups }: RunRequest,
-  view: View,
+  view: ViewRead,
   caller: Caller,
   context: OperationContext,
 ): Promise<string[] | undefined> {
@@ -84,31 +109,19 @@ async function patientsAskedFor(
   return members.filter((id) => wanted.has(id));
 }
 
-/** For so long other requests wait, ms. */
-const SLICE_MS = 20;
-
-/** Rows of all of them, in slices between which other requests have their turn. */
-async function addRows(table: Table, view: View, contents: readonly Content[], signal: AbortSignal): Promise<void> {
-  let at = 0;
-  while (at < contents.length && !table.isFull()) {
-    if (signal.aborted) throw new FhirError('timeout', 'The request was given up.');
-    pathBudget(() => {
-      const end = performance.now() + SLICE_MS;
-      while (at < contents.length && !table.isFull() && performance.now() < end) {
-        table.add(rowsOf(view, resourceOf(contents[at++] as Content)));
-      }
-    });
-    await setImmediate();
-  }
-}
-
-function resourceOf(content: Content): Resource {
-  if (!(content instanceof Uint8Array)) return content;
-  return parseContent(Buffer.from(content.buffer, content.byteOffset, content.byteLength).toString('utf8')) as Resource;
-}
+/** Bytes that become base64 between two turns of everything else: a multiple of three. */
+const BASE64_BYTES = 3 * 1024 * 1024;
 
 /** https://hl7.org/fhir/R4/binary.html */
-function binary(pieces: readonly Uint8Array[], mediaType: string): Uint8Array {
-  const data = Buffer.concat(pieces).toString('base64');
-  return json({ resourceType: 'Binary', contentType: mediaType, ...(data === '' ? {} : { data }) });
+async function binary(pieces: readonly Uint8Array[], mediaType: string): Promise<Uint8Array[]> {
+  const bytes = Buffer.concat(pieces);
+  const head = `{"resourceType":"Binary","contentType":${JSON.stringify(mediaType)}`;
+  if (bytes.length === 0) return [Buffer.from(`${head}}`)];
+  const written: Uint8Array[] = [Buffer.from(`${head},"data":"`)];
+  for (let at = 0; at < bytes.length; at += BASE64_BYTES) {
+    written.push(Buffer.from(bytes.toString('base64', at, at + BASE64_BYTES), 'latin1'));
+    await setImmediate();
+  }
+  written.push(Buffer.from('"}'));
+  return written;
 }

@@ -1,12 +1,11 @@
 // The parameters of a run. https://sql-on-fhir.org/ig/OperationDefinition-ViewDefinitionRun.html
 import { FhirError, type Issue } from '../../../base/outcome.ts';
 import { dateRange, isInstant } from '../../../model/dates.ts';
+import { elementSpans, memberSpans } from '../../../model/json.ts';
 import { parseReference } from '../../../model/references.ts';
-import type { InputParameter, OperationInput } from '../input.ts';
+import type { OperationInput } from '../input.ts';
 import type { OperationCall, OperationContext } from '../operation.ts';
-import { parseContent } from './content.ts';
 import type { FormatName } from './formats.ts';
-import type { Resource } from './rows.ts';
 import type { Json } from './view-elements.ts';
 
 export const runParameters: readonly string[] = [
@@ -32,8 +31,8 @@ export interface RunRequest {
   header: boolean;
   /** Rows at most. */
   limit?: number;
-  /** The resources to run on; absent: those of the store. */
-  resources?: readonly Resource[];
+  /** The JSON texts of the resources to run on; absent: those of the store. */
+  resources?: readonly Uint8Array[];
   /** Ids. */
   patients: readonly string[];
   groups: readonly string[];
@@ -105,30 +104,52 @@ function givenView(input: OperationInput): Pick<RunRequest, 'view' | 'place'> {
   return { view, place: input.resource === undefined ? 'viewResource' : 'ViewDefinition' };
 }
 
-/** Bundles are unwrapped, one level deep. Read anew, because the values of `input` do not tell how decimals are written. */
-function givenResources(call: OperationCall, input: OperationInput): Resource[] | undefined {
-  if (input.all('resource').length === 0) return undefined;
-  const body = parseContent(
-    Buffer.from(call.request.body)
-      .toString('utf8')
-      .replace(/^\uFEFF/, ''),
-  );
-  const { parameter = [] } = body as { parameter?: InputParameter[] };
-  return parameter
-    .filter(({ name }) => name === 'resource')
-    .flatMap(({ resource }, at) => {
-      if (!isResource(resource)) throw refused('invalid', `resource[${at}]`, 'it is a resource with its resourceType');
-      return resource.resourceType === 'Bundle' ? entriesOf(resource) : [resource];
+/** Bundles are unwrapped, one level deep. By their text, which alone tells how decimals are written. */
+function givenResources(call: OperationCall, input: OperationInput): Uint8Array[] | undefined {
+  const given = input.all('resource');
+  if (given.length === 0) return undefined;
+  for (const [at, { resource }] of given.entries()) {
+    if (!isResource(resource)) throw refused('invalid', `resource[${at}]`, 'it is a resource with its resourceType');
+  }
+  const { body } = call.request;
+  // Before it stands white space at most, or a byte order mark.
+  return textsIn(body.subarray(body.indexOf(OBJECT)), 'parameter')
+    .filter((text) => stringIn(text, 'name') === 'resource')
+    .flatMap((parameter) => {
+      const text = textIn(parameter, 'resource');
+      if (text === undefined) return [];
+      if (stringIn(text, 'resourceType') !== 'Bundle') return [text];
+      return textsIn(text, 'entry').flatMap((entry) => {
+        const resource = textIn(entry, 'resource');
+        return resource === undefined || stringIn(resource, 'resourceType') === undefined ? [] : [resource];
+      });
     });
 }
 
-function isResource(value: unknown): value is Resource {
+function isResource(value: unknown): boolean {
   return typeof (value as { resourceType?: unknown } | null | undefined)?.resourceType === 'string';
 }
 
-function entriesOf(bundle: Resource & { entry?: unknown }): Resource[] {
-  const entries: unknown[] = Array.isArray(bundle.entry) ? bundle.entry : [];
-  return entries.map((entry) => (entry as { resource?: unknown } | null)?.resource).filter(isResource);
+const OBJECT = 0x7b;
+const ARRAY = 0x5b;
+
+/** The text of a member; undefined where it is absent, or there is no object. */
+function textIn(text: Uint8Array, name: string): Uint8Array | undefined {
+  if (text[0] !== OBJECT) return undefined;
+  const span = memberSpans(text).get(name);
+  return span === undefined ? undefined : text.subarray(span.valueStart, span.valueEnd);
+}
+
+function textsIn(text: Uint8Array, name: string): Uint8Array[] {
+  const list = textIn(text, name);
+  if (list?.[0] !== ARRAY) return [];
+  return elementSpans(list, 0, list.length).map(({ start, end }) => list.subarray(start, end));
+}
+
+function stringIn(text: Uint8Array, name: string): string | undefined {
+  const value = textIn(text, name);
+  const found: unknown = value === undefined ? undefined : JSON.parse(Buffer.from(value).toString('utf8'));
+  return typeof found === 'string' ? found : undefined;
 }
 
 // ---- format ----

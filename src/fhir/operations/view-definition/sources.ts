@@ -41,7 +41,7 @@ export async function* storedBodies(
           budgetMs: limits.queryBudgetMs,
           ...(after === undefined ? {} : { after }),
         },
-        caller.filter,
+        caller.filters.s,
       );
       const rows = sent === undefined ? page.rows : page.rows.filter(({ id }) => !sent.has(id));
       for (const { id } of rows) sent?.add(id);

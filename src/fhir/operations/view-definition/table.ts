@@ -1,27 +1,33 @@
-// The table that a run puts together: text in pieces, within the bounds of one answer.
+// A part of the table that a run puts together: its text, within the bounds of one answer.
 import { limits } from '../../../base/limits.ts';
 import { FhirError } from '../../../base/outcome.ts';
 import type { Format } from './formats.ts';
 import type { Row } from './rows.ts';
+
+/** How much of a table there is. */
+export interface Filled {
+  rows: number;
+  bytes: number;
+}
 
 export interface Table {
   /** Takes rows as long as there are fewer than asked for. Throws FhirError('too-costly') beyond what one answer holds. */
   add(rows: readonly Row[]): void;
   /** It has as many rows as were asked for. */
   isFull(): boolean;
-  /** The pieces, to be sent one after another. */
-  end(): readonly Uint8Array[];
+  /** The text of what was added, and how much there is with what was before. */
+  end(): { text: Uint8Array; filled: Filled };
 }
 
 /** Small enough to come and go, large enough to be few. */
 const PIECE_CHARS = 64 * 1024;
 
-/** `limit`: of rows, as asked for. */
-export function createTable(format: Format, limit = Number.POSITIVE_INFINITY): Table {
+/** `limit`: of rows, as asked for; `before`: what other parts hold already. */
+export function createTable(format: Format, limit: number, before: Filled): Table {
   const pieces: Uint8Array[] = [];
-  let text = format.head;
-  let rowCount = 0;
-  let bytes = 0;
+  let text = '';
+  let rowCount = before.rows;
+  let bytes = before.bytes;
 
   const flush = (): void => {
     if (text === '') return;
@@ -44,9 +50,8 @@ export function createTable(format: Format, limit = Number.POSITIVE_INFINITY): T
     },
     isFull: () => rowCount >= limit,
     end() {
-      text += format.tail;
       flush();
-      return pieces;
+      return { text: Buffer.concat(pieces), filled: { rows: rowCount, bytes } };
     },
   };
 }

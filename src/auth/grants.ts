@@ -1,0 +1,121 @@
+// What was granted: by whom, to which client, for what. Codes and tokens name a grant, and live no longer than it does; so
+// ending it is the removal of one record.
+import type { AuthContext } from './context.ts';
+import type { LaunchContext } from './interaction.ts';
+import { createKept, type Kept } from './kept.ts';
+
+export interface Grant {
+  /** Not a secret. */
+  id: string;
+  client: string;
+  user: string;
+  /** Scope tokens, as granted. */
+  scopes: readonly string[];
+  /** Id of the patient in context. */
+  patient?: string;
+  /** What else the EHR said when it launched the app. */
+  launch?: Omit<LaunchContext, 'user' | 'patient'>;
+  /** How and when the person logged in, ms since the epoch; `amr` as in RFC 8176. */
+  authTime: number;
+  amr: readonly string[];
+  /** The browser session that online_access lasts as long as. */
+  session: string;
+  /** Milliseconds since the epoch. */
+  created: number;
+  expires: number;
+  /** When a token was last issued under it; absent while its code was not redeemed. */
+  lastUsed?: number;
+}
+
+export interface Grants {
+  /** Live grants of a person, newest first: the "my apps" page. */
+  ofUser(user: string): Promise<Grant[]>;
+  /** Undefined when revoked or over. */
+  get(id: string): Promise<Grant | undefined>;
+  /** Ends it and all its tokens at once. False when it was over already. `by`: who did it, for the record. */
+  revoke(id: string, by: string): Promise<boolean>;
+  /** Ends all grants of a person; the number. */
+  revokeAllOf(user: string, by: string): Promise<number>;
+}
+
+/** What the token endpoint needs beyond that. */
+export interface GrantBook extends Grants {
+  /** Kept until `until`, unless its code is redeemed before. */
+  begin(grant: Grant, until: number): Promise<void>;
+  /** Its code was redeemed: it lives until it expires. Undefined when it was revoked meanwhile. */
+  confirm(id: string): Promise<Grant | undefined>;
+  /** Notes the use; does nothing when somebody else changes it now. */
+  touch(id: string): Promise<void>;
+}
+
+type Options = Pick<AuthContext, 'records' | 'clock' | 'record'> & {
+  /** Told of each grant that was ended. */
+  onEnd(id: string): void;
+};
+
+/** Grants are listed at most so many at a time. */
+const PAGE = 200;
+
+export function createGrants({ records, clock, record, onEnd }: Options, listedMax: number): GrantBook {
+  const kept: Kept<Grant> = createKept(records, 'grant');
+  /** `<user> <grant>`, so that those of one person stand together. */
+  const byUser: Kept<true> = createKept(records, 'grant-of-user');
+
+  const book: GrantBook = {
+    get: async (id) => (await kept.get(id))?.value,
+    async ofUser(user) {
+      const found = await Promise.all((await idsOf(user)).map((id) => book.get(id)));
+      return found.filter((grant) => grant !== undefined).sort((one, other) => other.created - one.created);
+    },
+    async revoke(id, by) {
+      const grant = await book.get(id);
+      if (grant === undefined || !(await kept.remove(id))) return false;
+      onEnd(id);
+      await byUser.remove(`${grant.user} ${id}`);
+      const { client, user, scopes } = grant;
+      await record({
+        kind: 'token-revoked',
+        at: clock.now(),
+        grant: id,
+        client,
+        user,
+        scopes,
+        outcome: 'success',
+        reason: by,
+      });
+      return true;
+    },
+    async revokeAllOf(user, by) {
+      const ended = await Promise.all((await idsOf(user)).map((id) => book.revoke(id, by)));
+      return ended.filter(Boolean).length;
+    },
+    async begin(grant, until) {
+      await kept.add(grant.id, grant, until);
+    },
+    async confirm(id) {
+      const found = await kept.get(id);
+      if (found === undefined) return undefined;
+      const grant = { ...found.value, lastUsed: clock.now() };
+      if (!(await kept.replace(id, found, grant, grant.expires))) return undefined;
+      await byUser.add(`${grant.user} ${id}`, true, grant.expires);
+      return grant;
+    },
+    async touch(id) {
+      const found = await kept.get(id);
+      if (found !== undefined)
+        await kept.replace(id, found, { ...found.value, lastUsed: clock.now() }, found.value.expires);
+    },
+  };
+  return book;
+
+  async function idsOf(user: string): Promise<string[]> {
+    const ids: string[] = [];
+    let after: string | undefined;
+    do {
+      const page = await byUser.list({ prefix: `${user} `, limit: PAGE, ...(after === undefined ? {} : { after }) });
+      ids.push(...page.map(({ id }) => id.slice(user.length + 1)));
+      after = page.length < PAGE ? undefined : page.at(-1)?.id;
+    } while (after !== undefined && ids.length < listedMax);
+    return ids;
+  }
+}

@@ -1,0 +1,168 @@
+// Commands on the audit record: verify it, write it out, and report from it. Each leaves a line in the record itself.
+import type { KeyObject } from 'node:crypto';
+import { createReadStream, createWriteStream, existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type { App } from '../app.ts';
+import { FhirError } from '../base/outcome.ts';
+import { renderRow } from '../fhir/audit/audit-event.ts';
+import { checkpointKey } from '../fhir/audit/checkpoint.ts';
+import { createRecorder } from '../fhir/audit/recorder.ts';
+import { verifyRecord } from '../fhir/audit/verify-record.ts';
+import { dateRange } from '../model/dates.ts';
+import type { AuditRow } from '../store/store.ts';
+import { reportLines } from './audit-report.ts';
+import { exitCodes, type Invocation, textsOf, UsageError, withApp } from './command.ts';
+import { createProgress } from './progress.ts';
+
+const works = { verify, export: exportLines, report };
+
+export function audit(invocation: Invocation): Promise<number> {
+  const [name = '', ...more] = invocation.operands;
+  if (!Object.hasOwn(works, name) || more.length > 0) {
+    throw new UsageError(`audit needs one of ${Object.keys(works).join(', ')}`);
+  }
+  const work = works[name as keyof typeof works];
+  return withApp(invocation, (app) => work(app, invocation));
+}
+
+/** What is done with the record is part of it. */
+async function note(
+  { store, clock }: App,
+  kind: string,
+  detail: string,
+  patients: readonly string[] = [],
+): Promise<void> {
+  const recorder = createRecorder({ audit: store.audit, clock });
+  await recorder.record({ kind, outcome: 'success', detail, patients });
+}
+
+async function verify(app: App, { values, io }: Invocation): Promise<number> {
+  const { store, config } = app;
+  const keyPath = textOf(values.key) ?? join(config.dataDir, 'audit-key.pem');
+  const path = textOf(values.checkpoints) ?? config.auditCheckpoints;
+  if (textOf(values.checkpoints) !== undefined && !existsSync(path ?? ''))
+    throw new UsageError(`--checkpoints ${path} does not exist`);
+  const total = (await store.audit.heads()).reduce((sum, { seq }) => sum + seq, 0);
+  const progress = createProgress(io, { label: 'audit verify', total });
+  const checkpoints = path === undefined || !existsSync(path) ? {} : { checkpoints: linesIn(path) };
+  const key = existsSync(keyPath) ? { key: keyIn(keyPath, config.secret) } : {};
+  let problems = 0;
+  for await (const problem of verifyRecord({
+    store,
+    ...key,
+    ...checkpoints,
+    onProgress: (done) => progress.update(done),
+  })) {
+    problems += 1;
+    progress.end();
+    io.out.write(`${problem}\n`);
+  }
+  progress.end();
+  const against =
+    'key' in key
+      ? 'checkpoints' in checkpoints
+        ? ` and ${path}`
+        : ', without a file of checkpoints'
+      : ', without checkpoints';
+  const said = `${total} lines checked${against}, ${problems} problems`;
+  io.out.write(`${said}\n`);
+  await note(app, 'verify', said);
+  return problems === 0 ? exitCodes.ok : exitCodes.failed;
+}
+
+function keyIn(path: string, secret: string | undefined): KeyObject {
+  try {
+    return checkpointKey(path, secret);
+  } catch (error) {
+    if (error instanceof Error && 'syscall' in error) throw error;
+    throw new UsageError(`${path} holds no key, or one that another CARELOOM_SECRET locks`);
+  }
+}
+
+async function* linesIn(path: string): AsyncGenerator<string> {
+  yield* createInterface({ input: createReadStream(path), crlfDelay: Number.POSITIVE_INFINITY });
+}
+
+async function exportLines(app: App, { values, io }: Invocation): Promise<number> {
+  const { config } = app;
+  const out = textOf(values.out);
+  if (out === undefined || out === '')
+    throw new UsageError('audit export needs --out FILE, or --out - for standard output');
+  const form = textOf(values.form) ?? 'events';
+  if (form !== 'events' && form !== 'rows') throw new UsageError('--form takes events or rows');
+  const period = periodOf(values, config.timeZone);
+  const progress = createProgress(io, { label: 'audit export', total: undefined });
+  let count = 0;
+  const lines = async function* (): AsyncGenerator<string> {
+    for await (const row of rowsOf(app, period, io.signal)) {
+      progress.update(++count);
+      if (form === 'rows') yield `${JSON.stringify(row)}\n`;
+      else for (const { event } of renderRow(row, config.baseUrl)) yield `${JSON.stringify(event)}\n`;
+    }
+  };
+  if (out === '-') for await (const line of lines()) io.out.write(line);
+  else await pipeline(Readable.from(lines()), createWriteStream(out, { mode: 0o600 }));
+  progress.end();
+  await note(app, 'export', `${count} lines of the audit record`);
+  if (out !== '-') io.out.write(`${count} lines of the record written to ${out}\n`);
+  return exitCodes.ok;
+}
+
+async function* rowsOf(
+  { store }: App,
+  period: { from?: number; to?: number },
+  signal: AbortSignal,
+): AsyncGenerator<AuditRow> {
+  let after: string | undefined;
+  do {
+    signal.throwIfAborted();
+    const page = await store.audit.rows({
+      ...period,
+      descending: false,
+      limit: 1_000,
+      ...(after === undefined ? {} : { after }),
+    });
+    yield* page.rows;
+    after = page.next;
+  } while (after !== undefined);
+}
+
+async function report(app: App, { values, io }: Invocation): Promise<number> {
+  const patient = textOf(values.patient);
+  if (patient === undefined || !/^[A-Za-z0-9\-.]{1,64}$/.test(patient))
+    throw new UsageError('audit report needs --patient ID');
+  const format = textOf(values.format) ?? 'text';
+  if (format !== 'text' && format !== 'csv') throw new UsageError('--format takes text or csv');
+  const isDisclosures = values.disclosures === true;
+  const period = periodOf(values, app.config.timeZone);
+  const asked = { patient, ...period, outside: textsOf(values.outside), isDisclosures, format } as const;
+  for await (const line of reportLines(app.store, asked)) io.out.write(`${line}\n`);
+  await note(app, 'report', isDisclosures ? 'accounting of disclosures' : 'who saw this patient', [patient]);
+  return exitCodes.ok;
+}
+
+function textOf(value: Invocation['values'][string]): string | undefined {
+  return typeof value === 'string' ? value : undefined;
+}
+
+/** From the beginning of `--from` to the end of `--to`, ms. */
+function periodOf(values: Invocation['values'], timeZone: string): { from?: number; to?: number } {
+  const from = textOf(values.from);
+  const to = textOf(values.to);
+  return {
+    ...(from === undefined ? {} : { from: rangeOf('from', from, timeZone).from }),
+    ...(to === undefined ? {} : { to: rangeOf('to', to, timeZone).to }),
+  };
+}
+
+function rangeOf(name: string, text: string, timeZone: string): { from: number; to: number } {
+  try {
+    return dateRange(text, timeZone);
+  } catch (error) {
+    if (!(error instanceof FhirError)) throw error;
+    throw new UsageError(`--${name} takes a date such as 2026-01-31, or an instant such as 2026-01-31T12:00:00Z`);
+  }
+}

@@ -1,0 +1,173 @@
+// Every write of a caller passes here: what is there must be its to change, and so must what it makes of it. The one place
+// that decides on writes, so that no interaction, operation or header can go around it.
+import { limits } from '../../base/limits.ts';
+import { FhirError } from '../../base/outcome.ts';
+import { type Commit, type Row, type Store, StoreError, type Write } from '../../store/store.ts';
+import type { Caller, Permission } from '../caller.ts';
+import type { EngineContext } from '../context.ts';
+import { everything } from './callers.ts';
+import { holds } from './holds.ts';
+import { labelPrefix, restrictedKeys } from './labels.ts';
+import { requireAny } from './require.ts';
+
+/**
+ * A commit that decides on the caller's rights first, on the versions that it then expects, so that nobody can slip in
+ * between. FhirError('not-found') for what the caller cannot see, FhirError('forbidden') for what it sees but may not
+ * change, or would move out of its reach. A deletion of what it cannot see deletes nothing, as if it were not there.
+ */
+export function authorizedCommit(caller: Caller, context: EngineContext): EngineContext['commit'] {
+  return async (commit) => {
+    for (let tries = 0; ; tries++) {
+      const writes = await decide(commit.writes, caller, context);
+      try {
+        return await context.commit({ ...commit, writes });
+      } catch (error) {
+        if (!isOvertaken(error, commit) || tries >= limits.writeAttemptsMax) throw error;
+      }
+    }
+  };
+}
+
+/** Another was faster, and the client itself did not ask for a version. */
+const isOvertaken = (error: unknown, { writes }: Commit): boolean =>
+  error instanceof StoreError && error.kind === 'version' && writes[error.at]?.expect === undefined;
+
+async function decide(writes: readonly Write[], caller: Caller, context: EngineContext): Promise<Write[]> {
+  const { store } = context;
+  // What is created under an id of the server's making was never there.
+  const named = writes.filter(({ expect }) => expect !== 'absent');
+  const current = await liveRows(named, store);
+  const allowed = await changeable([...current.values()], named, caller, store);
+  const decided: Write[] = [];
+  for (const write of writes) {
+    const name = `${write.type}/${write.id}`;
+    const row = current.get(name);
+    if (write.body === null) decided.push(deletion(write, row, allowed.get(name), caller, context));
+    else if (row === undefined) decided.push(await creation(write, writes, caller, store));
+    else decided.push(await change(write, row, allowed.get(name), writes, caller, context));
+    await requireVisible(write, row, allowed.has(name), caller, store);
+  }
+  return decided;
+}
+
+/** Live rows by "Type/id". */
+async function liveRows(writes: readonly Write[], store: Store): Promise<Map<string, Row>> {
+  const rows = await store.readMany(writes, everything);
+  return new Map(rows.flatMap((row) => (row === undefined ? [] : [[`${row.type}/${row.id}`, row] as const])));
+}
+
+/** The rows that the caller may change as its writes ask for, with the keys of their labels. */
+async function changeable(
+  rows: readonly Row[],
+  writes: readonly Write[],
+  caller: Caller,
+  store: Store,
+): Promise<Map<string, Row>> {
+  const deleted = new Set(writes.filter(({ body }) => body === null).map(({ type, id }) => `${type}/${id}`));
+  const found = new Map<string, Row>();
+  for (const permission of ['u', 'd'] as const) {
+    const wanted = rows.filter(({ type, id }) => deleted.has(`${type}/${id}`) === (permission === 'd'));
+    for (const [type, ofType] of Map.groupBy(wanted, (row) => row.type)) {
+      for (let at = 0; at < ofType.length; at += limits.pageSizeMax) {
+        const ids = ofType.slice(at, at + limits.pageSizeMax).map(({ id }) => id);
+        const page = await store.search(
+          {
+            type,
+            where: { kind: 'ids', ids },
+            order: [],
+            limit: ids.length,
+            bodyless: true,
+            keysOf: [labelPrefix(type)],
+            budgetMs: limits.queryBudgetMs,
+          },
+          caller.filters[permission],
+        );
+        for (const row of page.rows) found.set(`${type}/${row.id}`, row);
+      }
+    }
+  }
+  return found;
+}
+
+/** 403 for what the caller can see but not change, 404 for what it cannot see. */
+async function requireVisible(
+  { type, id, body }: Write,
+  row: Row | undefined,
+  isAllowed: boolean,
+  caller: Caller,
+  store: Store,
+): Promise<void> {
+  if (row === undefined || isAllowed) return;
+  if ((await store.read(type, id, caller.filter)) !== undefined) {
+    throw new FhirError('forbidden', `You may read ${type}/${id}, but not ${body === null ? 'delete' : 'change'} it.`);
+  }
+  if (body !== null) throw unknownId(type, id);
+}
+
+const unknownId = (type: string, id: string): FhirError => new FhirError('not-found', `${type}/${id} does not exist.`);
+
+function deletion(
+  write: Write,
+  row: Row | undefined,
+  allowed: Row | undefined,
+  caller: Caller,
+  { clock }: EngineContext,
+): Write {
+  requireAny(caller, ['d'], write.type);
+  if (row === undefined) return write;
+  // Nothing has this id: the store answers as it does for what is not there.
+  if (allowed === undefined) return { ...write, id: clock.newId() };
+  return expecting(write, allowed);
+}
+
+async function creation(write: Write, writes: readonly Write[], caller: Caller, store: Store): Promise<Write> {
+  requireAny(caller, ['c'], write.type);
+  // Who sees a part of a type only would learn from the answer which of the other ids are taken.
+  if (write.expect === undefined && caller.isBound('c', write.type)) throw unknownId(write.type, write.id);
+  await requireWithin(write, 'c', writes, caller, store);
+  return write.expect === undefined ? { ...write, expect: 'absent' } : write;
+}
+
+async function change(
+  write: Write,
+  row: Row,
+  allowed: Row | undefined,
+  writes: readonly Write[],
+  caller: Caller,
+  { store }: EngineContext,
+): Promise<Write> {
+  requireAny(caller, ['u'], write.type);
+  if (allowed === undefined) return expecting(write, row);
+  await requireWithin(write, 'u', writes, caller, store);
+  requireLabels(write, allowed, caller);
+  return expecting(write, allowed);
+}
+
+/** What is decided on is what is written over. */
+const expecting = (write: Write, { version }: Row): Write =>
+  write.expect === undefined ? { ...write, expect: version } : write;
+
+async function requireWithin(
+  write: Write,
+  permission: Permission,
+  writes: readonly Write[],
+  caller: Caller,
+  store: Store,
+): Promise<void> {
+  if (await holds(write, caller.filters[permission].of(write.type), writes, store)) return;
+  throw new FhirError(
+    'forbidden',
+    `This ${write.type} would lie outside of what you may write: check whom it is about and how it is labelled.`,
+  );
+}
+
+/** Restricted labels stay, unless the caller may take them away. */
+function requireLabels(write: Write, { type, keys = [] }: Row, caller: Caller): void {
+  if (caller.mayRelabel) return;
+  const restricted = new Set(restrictedKeys(type));
+  const isLost = keys.some((key) => restricted.has(key) && !write.keys.includes(key));
+  if (!isLost) return;
+  throw new FhirError('forbidden', `You may not take restricted labels away; keep ${type}.meta.security as it is.`, {
+    expression: `${type}.meta.security`,
+  });
+}

@@ -1,0 +1,205 @@
+// A principal → the conditions under which it may do what: every layer must say yes, and absence of a rule is no.
+// Scopes and roles add up within their layer; scope, launch, role and labels are then met by each other.
+
+import type { Definitions } from '../../model/definitions.ts';
+import { asksForTerms, simplify } from '../../store/conditions.ts';
+import type { Condition, Filter } from '../../store/store.ts';
+import { type Caller, PERMISSIONS, type Permission, type Principal, type ResourceScope } from '../caller.ts';
+import type { EngineContext } from '../context.ts';
+import { compileCriteria } from '../search/compile.ts';
+import { and, or } from '../search/conditions.ts';
+import { parseSearch } from '../search/parse.ts';
+import { notRefused } from './consents.ts';
+import { clearedOf, openToPatient } from './labels.ts';
+import { LAB_ORDERS, ofOrders, ofPatients, ofPatientsWho, PRESCRIPTIONS, representedBy, treatedBy } from './reach.ts';
+import { type Reach, type Role, type RoleRule, roles } from './roles.ts';
+
+const ALL: Condition = { kind: 'all' };
+const NONE: Condition = { kind: 'none' };
+
+/** Makes callers of principals; the same principal gives the same caller as long as the definitions stay. */
+export function createAccess(context: () => EngineContext): (principal: Principal) => Caller {
+  const known = new WeakMap<Principal, { caller: Caller; definitions: Definitions; emergency: string | undefined }>();
+  return (principal) => {
+    const { definitions, emergencies } = context();
+    const emergency = emergencies.of(principal.grant)?.patient ?? principal.emergency;
+    const kept = known.get(principal);
+    if (kept?.definitions === definitions && kept.emergency === emergency) return kept.caller;
+    const caller = compileCaller(emergency === undefined ? principal : inEmergency(principal, emergency), context());
+    known.set(principal, { caller, definitions, emergency });
+    return caller;
+  };
+}
+
+/** Whatever is done meanwhile is on record as done in an emergency. */
+const inEmergency = (principal: Principal, emergency: string): Principal => ({
+  ...principal,
+  emergency,
+  purpose: 'BTG',
+});
+
+export const mayBreakGlass = (principal: Principal): boolean =>
+  rolesOf(principal).some(({ mayBreakGlass }) => mayBreakGlass === true);
+
+/** The conditions of a principal, for each type made when first asked for. */
+export function compileCaller(principal: Principal, context: EngineContext): Caller {
+  const now = context.clock.now();
+  const reaches = memo((permission, type) => simplify(reachOf(permission, type, principal, now, context)));
+  const conditions = memo((permission, type) => {
+    const reach = reaches(permission, type);
+    const open = notRefused(type, principal, now, context.definitions);
+    const cleared = simplify(and([reach, labelsOf(type, principal), open]));
+    return simplify(or([cleared, emergencyOf(permission, type, principal, context)]));
+  });
+  const filters = Object.fromEntries(
+    PERMISSIONS.map((permission): [Permission, Filter] => [permission, { of: (type) => conditions(permission, type) }]),
+  ) as Record<Permission, Filter>;
+  return {
+    kind: 'principal',
+    principal,
+    filter: filters.r,
+    filters,
+    isBound: (permission, type) => reaches(permission, type).kind !== 'all',
+    hidden: (type) => hiddenOf(type, principal),
+    mayRelabel: rolesOf(principal).some(({ mayRelabel }) => mayRelabel === true),
+  };
+}
+
+function memo(compute: (permission: Permission, type: string) => Condition): typeof compute {
+  const kept = new Map<string, Condition>();
+  return (permission, type) => {
+    const name = permission + type;
+    let condition = kept.get(name);
+    if (condition === undefined) {
+      condition = compute(permission, type);
+      kept.set(name, condition);
+    }
+    return condition;
+  };
+}
+
+function reachOf(
+  permission: Permission,
+  type: string,
+  principal: Principal,
+  now: number,
+  context: EngineContext,
+): Condition {
+  const scoped = or(
+    principal.scopes
+      .filter(({ type: named, can }) => (named === '*' || named === type) && can.includes(permission))
+      .map((scope) => and([levelOf(type, scope, principal, context), queryOf(type, scope.query, context)])),
+  );
+  if (scoped.kind === 'none') return NONE;
+  return and([scoped, roleOf(permission, type, principal, now, context)]);
+}
+
+function levelOf(type: string, scope: ResourceScope, principal: Principal, context: EngineContext): Condition {
+  switch (scope.level) {
+    case 'patient':
+      return principal.patient === undefined ? NONE : ofPatients(type, [principal.patient], context.definitions);
+    case 'user':
+      return principal.user === undefined ? NONE : ALL;
+    case 'system':
+      return principal.user === undefined ? ALL : NONE;
+  }
+}
+
+/** A query that cannot be compiled for the type closes it: the parameter may be another type's. */
+function queryOf(type: string, query: string | undefined, context: EngineContext): Condition {
+  if (query === undefined || query === '') return ALL;
+  try {
+    const { criteria } = parseSearch([type], query, { definitions: context.definitions, lenient: false });
+    const where = compileCriteria(type, criteria, { ...context, now: context.clock.now() });
+    // Past versions are decided on as well, and of those the store keeps no terms.
+    return criteria.length === 0 || asksForTerms(where) ? NONE : where;
+  } catch {
+    return NONE;
+  }
+}
+
+// ---- roles ----
+
+const rolesOf = ({ user, service }: Principal): Role[] =>
+  ((user ?? service)?.roles ?? []).flatMap((name) => (Object.hasOwn(roles, name) ? [roles[name] as Role] : []));
+
+function roleOf(
+  permission: Permission,
+  type: string,
+  principal: Principal,
+  now: number,
+  context: EngineContext,
+): Condition {
+  if (principal.user === undefined && principal.service === undefined) return ALL;
+  const rules = rolesOf(principal).flatMap((role) => rulesFor(role, type));
+  return or(
+    rules
+      .filter(({ can }) => can.includes(permission))
+      .map(({ reach, query }) =>
+        and([withinReach(reach, type, principal, now, context), queryOf(type, query, context)]),
+      ),
+  );
+}
+
+/** The rules that name a type; those of `*` only where none does. */
+function rulesFor({ rules }: Role, type: string): readonly RoleRule[] {
+  const named = rules.filter(({ types }) => types.includes(type));
+  return named.length > 0 ? named : rules.filter(({ types }) => types.includes('*'));
+}
+
+function withinReach(
+  reach: Reach,
+  type: string,
+  { user, service }: Principal,
+  now: number,
+  { definitions }: EngineContext,
+): Condition {
+  const own = user?.fhirUser ?? service?.reference ?? '';
+  switch (reach) {
+    case 'all':
+      return ALL;
+    case 'own':
+      return own.startsWith('Patient/') ? ofPatients(type, [own.slice('Patient/'.length)], definitions) : NONE;
+    case 'represented':
+      return own.startsWith('RelatedPerson/') ? ofPatientsWho(type, representedBy(own), definitions) : NONE;
+    case 'care-team':
+      return own === '' ? NONE : ofPatientsWho(type, treatedBy(own, now), definitions);
+    case 'lab-orders':
+      return own === '' ? NONE : ofOrders(type, LAB_ORDERS, own, definitions);
+    case 'prescriptions':
+      return own === '' ? NONE : ofOrders(type, PRESCRIPTIONS, own, definitions);
+  }
+}
+
+// ---- labels, hidden elements, emergencies ----
+
+function labelsOf(type: string, principal: Principal): Condition {
+  const own = rolesOf(principal);
+  const isCleared = own.some(({ labels }) => labels === 'all');
+  const cleared = clearedOf(type, isCleared ? 'all' : new Set(principal.user?.clearance ?? []));
+  const isPatient = own.some(({ forPatients }) => forPatients === true);
+  return isPatient ? and([cleared, openToPatient(type)]) : cleared;
+}
+
+/** What every rule by which the type is read hides. */
+function hiddenOf(type: string, principal: Principal): readonly string[] {
+  const rules = rolesOf(principal)
+    .flatMap((role) => rulesFor(role, type))
+    .filter(({ can }) => can.includes('r'));
+  const [first, ...others] = rules.map(({ hidden }) => hidden ?? []);
+  return (first ?? []).filter((element) => others.every((hidden) => hidden.includes(element)));
+}
+
+/** While the glass is broken for a patient, all of that patient's record may be read, whatever reach and labels say. */
+function emergencyOf(
+  permission: Permission,
+  type: string,
+  { emergency, scopes }: Principal,
+  { definitions }: EngineContext,
+): Condition {
+  if (emergency === undefined || (permission !== 'r' && permission !== 's')) return NONE;
+  const isScoped = scopes.some(
+    (scope) => scope.level === 'user' && (scope.type === '*' || scope.type === type) && scope.can.includes(permission),
+  );
+  return isScoped ? ofPatients(type, [emergency], definitions) : NONE;
+}

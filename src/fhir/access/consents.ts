@@ -1,0 +1,159 @@
+// What a patient's Consents refuse: compiled into keys when a Consent is stored, and into conditions when somebody asks,
+// so that a refusal holds from the commit on and there is no list of allowed ids to go stale.
+// https://hl7.org/fhir/R4/consent.html
+//
+// A rule that refuses is a key `@dny:` actor TAB purpose TAB type TAB labels, each `*` where it does not matter. An actor
+// named is refused whoever it is. A refusal that names nobody is about disclosure, to systems of others: the practice's
+// own people, who treat the patient, are not meant. What a rule says that cannot be expressed widens the refusal, never
+// narrows it; permissions within a refusal count where they name actors alone.
+import type { Definitions } from '../../model/definitions.ts';
+import type { Condition, Key } from '../../store/store.ts';
+import type { Principal } from '../caller.ts';
+import { dateCondition } from '../search/compile-ordered.ts';
+import { and, key, not, or, span } from '../search/conditions.ts';
+import { keys, parameterPrefix, referencePrefix, spans } from '../search/keys.ts';
+import { RESTRICTED_KEY } from './labels.ts';
+import { ofPatientsWho } from './reach.ts';
+import { roles, SHARED_TYPES } from './roles.ts';
+
+const ANY = '*';
+const TAB = '\t';
+/** Keys of one Consent: beyond, its rules are taken as refusing everyone everything. */
+const KEYS_MAX = 200;
+
+const denyKey = (actor: string, purpose: string, type: string, labels: '*' | 'restricted'): Key =>
+  `@dny:${actor}${TAB}${purpose}${TAB}${type}${TAB}${labels}`;
+
+const permitKey = (actor: string): Key => `@prm:${actor}`;
+
+// ---- stored ----
+
+interface Provision {
+  type?: unknown;
+  period?: unknown;
+  actor?: unknown;
+  action?: unknown;
+  securityLabel?: unknown;
+  purpose?: unknown;
+  class?: unknown;
+  code?: unknown;
+  dataPeriod?: unknown;
+  data?: unknown;
+  provision?: unknown;
+}
+
+/** The keys of a Consent's refusals; none of one that refuses nothing. */
+export function consentKeys(consent: object): Key[] {
+  const { provision } = consent as { provision?: Provision };
+  if (typeof provision !== 'object' || provision === null) return [];
+  const found = refusals(provision, 0);
+  return found.length <= KEYS_MAX
+    ? found
+    : [denyKey(ANY, ANY, ANY, ANY), ...found.filter(isNotPermit).slice(0, KEYS_MAX)];
+}
+
+const isNotPermit = (one: Key): boolean => !one.startsWith('@prm:');
+
+function refusals(provision: Provision, depth: number): Key[] {
+  const within = listOf(provision.provision) as Provision[];
+  const isDeny = provision.type === 'deny';
+  const own = isDeny ? denials(provision) : [];
+  // Permissions within a refusal of everyone; within others they would need an order of rules.
+  const permitted = isDeny && depth === 0 ? within.filter(isPermit).flatMap(permits) : [];
+  const denied = depth < 8 ? within.filter((one) => !isPermit(one)).flatMap((one) => refusals(one, depth + 1)) : [];
+  return [...new Set([...own, ...permitted, ...denied])];
+}
+
+const isPermit = ({ type }: Provision): boolean => type === 'permit';
+
+function denials({ actor, purpose, class: classes, securityLabel }: Provision): Key[] {
+  const labels = listOf(securityLabel).length > 0 ? 'restricted' : ANY;
+  const found: Key[] = [];
+  for (const who of orAny(actorsOf(actor))) {
+    for (const why of orAny(codesOf(purpose))) {
+      for (const what of orAny(codesOf(classes))) found.push(denyKey(who, why, what, labels));
+    }
+  }
+  return found;
+}
+
+function permits({
+  actor,
+  period,
+  action,
+  securityLabel,
+  purpose,
+  class: classes,
+  code,
+  dataPeriod,
+  data,
+}: Provision): Key[] {
+  const isPlain = [period, action, securityLabel, purpose, classes, code, dataPeriod, data].every(
+    (part) => part === undefined,
+  );
+  return isPlain ? actorsOf(actor).map(permitKey) : [];
+}
+
+const orAny = (values: readonly string[]): readonly string[] => (values.length === 0 ? [ANY] : values);
+
+const listOf = (value: unknown): unknown[] => (Array.isArray(value) ? value : []);
+
+function actorsOf(actors: unknown): string[] {
+  return listOf(actors).flatMap((actor) => {
+    const reference = (actor as { reference?: { reference?: unknown } } | null)?.reference?.reference;
+    return typeof reference === 'string' ? [reference.split('/').slice(-2).join('/')] : [];
+  });
+}
+
+function codesOf(codings: unknown): string[] {
+  return listOf(codings).flatMap((coding) => {
+    const code = (coding as { code?: unknown } | null)?.code;
+    return typeof code === 'string' ? [code] : [];
+  });
+}
+
+// ---- asked ----
+
+/** Resources of a type that no active Consent of their patient refuses to a principal. */
+export function notRefused(type: string, principal: Principal, now: number, definitions: Definitions): Condition {
+  if (SHARED_TYPES.has(type) || isAboutOneself(principal)) return { kind: 'all' };
+  const refusedOf = (labels: '*' | 'restricted'): Condition =>
+    ofPatientsWho(type, whoRefuses(type, labels, principal, now), definitions);
+  return and([not(refusedOf(ANY)), not(and([key(RESTRICTED_KEY), refusedOf('restricted')]))]);
+}
+
+/** Patients and those who stand for them see their own record, whatever they refuse to others. */
+const isAboutOneself = ({ user }: Principal): boolean =>
+  user !== undefined && user.roles.length > 0 && user.roles.every((name) => roles[name]?.forPatients === true);
+
+function whoRefuses(type: string, labels: '*' | 'restricted', principal: Principal, now: number): Condition {
+  const { user, service, purpose, client } = principal;
+  const named = [user?.fhirUser, service?.reference, `Device/${client}`].filter((actor) => actor !== undefined);
+  const actors = user === undefined ? [ANY, ...named] : named;
+  const denied = actors.flatMap((actor) =>
+    [ANY, purpose].flatMap((why) => [ANY, type].map((what) => key(denyKey(actor, why, what, labels)))),
+  );
+  return {
+    kind: 'referred',
+    prefix: referencePrefix(parameterPrefix('Consent', 'patient')),
+    by: {
+      type: 'Consent',
+      where: and([
+        or(denied),
+        key(keys.token(parameterPrefix('Consent', 'status'), 'active', undefined)),
+        not(or(named.map((actor) => key(permitKey(actor))))),
+        inForce(now),
+      ]),
+    },
+  };
+}
+
+/** Without a period, or within it. */
+function inForce(now: number): Condition {
+  const period = parameterPrefix('Consent', 'period');
+  const instant = new Date(now).toISOString();
+  return or([
+    not(span(spans.present(period))),
+    dateCondition(period, instant, { name: 'period', comparison: 'po', ord: undefined }, { timeZone: 'UTC', now }),
+  ]);
+}

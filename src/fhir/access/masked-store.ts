@@ -1,0 +1,31 @@
+// A store that shows a caller no hidden elements: wherever a body comes from, what may not be seen is cut out of it before
+// any interaction works with it.
+import type { Row, Store } from '../../store/store.ts';
+import type { Caller } from '../caller.ts';
+import type { EngineContext } from '../context.ts';
+import { type Selection, subset } from '../subset.ts';
+
+/** The store itself for a caller to whom nothing is hidden. */
+export function maskedStore(store: Store, caller: Caller, { definitions }: EngineContext): Store {
+  const isMasked = definitions.resourceTypes.some((type) => caller.hidden(type).length > 0);
+  if (!isMasked) return store;
+  const masked = (row: Row): Row => {
+    const elements = caller.hidden(row.type);
+    if (row.body === null || row.body.length === 0 || elements.length === 0) return row;
+    const selection: Selection = { kind: 'without', elements };
+    return { ...row, body: subset(row.body, selection, definitions) };
+  };
+  const maskedOrNone = (row: Row | undefined): Row | undefined => row && masked(row);
+  return Object.assign(Object.create(store) as Store, {
+    read: async (...asked: Parameters<Store['read']>) => maskedOrNone(await store.read(...asked)),
+    readMany: async (...asked: Parameters<Store['readMany']>) => (await store.readMany(...asked)).map(maskedOrNone),
+    readVersion: async (...asked: Parameters<Store['readVersion']>) => maskedOrNone(await store.readVersion(...asked)),
+    search: async (...asked: Parameters<Store['search']>) => withRows(await store.search(...asked), masked),
+    history: async (...asked: Parameters<Store['history']>) => withRows(await store.history(...asked), masked),
+  });
+}
+
+const withRows = <Page extends { rows: Row[] }>(page: Page, masked: (row: Row) => Row): Page => ({
+  ...page,
+  rows: page.rows.map(masked),
+});

@@ -1,0 +1,83 @@
+// How often somebody may ask, and how much of it at once. Memory is bounded: who has not asked for longest is forgotten.
+import { isIPv6 } from 'node:net';
+import { limits } from '../base/limits.ts';
+
+export interface Rate {
+  /** What comes back each second. */
+  perSecond: number;
+  /** What may be taken in one go after a pause. */
+  burst: number;
+}
+
+/** A bucket of tokens for each key: full at first, refilled evenly, one taken by each request. */
+export class TokenBuckets {
+  readonly #rate: Rate;
+  readonly #now: () => number;
+  /** In order of their last use. */
+  readonly #buckets = new Map<string, { tokens: number; at: number }>();
+
+  /** `now`: milliseconds. */
+  constructor(rate: Rate, now: () => number) {
+    this.#rate = rate;
+    this.#now = now;
+  }
+
+  /** Takes one. 0 when there was one, else the seconds, rounded up, until there is. */
+  take(key: string): number {
+    const { perSecond, burst } = this.#rate;
+    const now = this.#now();
+    const known = this.#buckets.get(key);
+    // A clock that was set back refills nothing.
+    const gained = known === undefined ? 0 : (Math.max(0, now - known.at) / 1000) * perSecond;
+    const tokens = known === undefined ? burst : Math.min(burst, known.tokens + gained);
+    const isTaken = tokens >= 1;
+    this.#keep(key, { tokens: isTaken ? tokens - 1 : tokens, at: now });
+    return isTaken ? 0 : Math.max(1, Math.ceil((1 - tokens) / perSecond));
+  }
+
+  #keep(key: string, bucket: { tokens: number; at: number }): void {
+    this.#buckets.delete(key);
+    this.#buckets.set(key, bucket);
+    if (this.#buckets.size <= limits.rateKeysMax) return;
+    const [oldest] = this.#buckets.keys();
+    if (oldest !== undefined) this.#buckets.delete(oldest);
+  }
+}
+
+/** What each key has in work at this moment. */
+export class Slots {
+  readonly #max: number;
+  readonly #taken = new Map<string, number>();
+
+  constructor(max: number) {
+    this.#max = max;
+  }
+
+  /** False when all are taken. What was taken is released once. */
+  take(key: string): boolean {
+    const taken = this.#taken.get(key) ?? 0;
+    if (taken >= this.#max) return false;
+    this.#taken.set(key, taken + 1);
+    return true;
+  }
+
+  release(key: string): void {
+    const taken = this.#taken.get(key) ?? 0;
+    if (taken > 1) this.#taken.set(key, taken - 1);
+    else this.#taken.delete(key);
+  }
+}
+
+/** What addresses are counted by: with IPv6 the network of 64 bits, of which one subscriber has all addresses. */
+export function addressKey(address: string): string {
+  if (!isIPv6(address)) return address;
+  const [head = '', tail] = address.split('%', 1)[0]?.split('::') ?? [];
+  const left = head === '' ? [] : head.split(':');
+  const right = tail === undefined || tail === '' ? [] : tail.split(':');
+  const zeros = Array.from({ length: Math.max(0, 8 - left.length - right.length) }, () => '0');
+  const groups = tail === undefined ? left : [...left, ...zeros, ...right];
+  return `${groups
+    .slice(0, 4)
+    .map((group) => group.toLowerCase().replace(/^0+(?=.)/, ''))
+    .join(':')}::/64`;
+}

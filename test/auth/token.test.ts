@@ -1,0 +1,385 @@
+// The token endpoint: codes, refresh tokens, backend services, and how clients prove who they are.
+// https://hl7.org/fhir/smart-app-launch/app-launch.html#obtain-access-token,
+// https://hl7.org/fhir/smart-app-launch/backend-services.html,
+// https://hl7.org/fhir/smart-app-launch/client-confidential-asymmetric.html
+import t from 'tap';
+import { StoreError } from '../../src/store/store.ts';
+import { onBothStores } from '../support/stores.ts';
+import {
+  addPublicApp,
+  addService,
+  assertionForm,
+  type Bench,
+  basic,
+  benchOn,
+  call,
+  callback,
+  codeFor,
+  everything,
+  issuer,
+  publicApp,
+  type Reply,
+  testKey,
+  tokensFor,
+} from './support.ts';
+
+const post = ({ server }: Pick<Bench, 'server'>, form: Record<string, string> | URLSearchParams, headers = {}) =>
+  call(server, 'POST', '/auth/token', { form, headers });
+
+const isLive = async ({ server }: Pick<Bench, 'server'>, token: string): Promise<boolean> =>
+  server.authenticate(`Bearer ${token}`, '').then(
+    () => true,
+    () => false,
+  );
+
+const refreshed = (bench: Pick<Bench, 'server'>, token: string, more = {}): Promise<Reply> =>
+  post(bench, { grant_type: 'refresh_token', refresh_token: token, ...more });
+
+const offline = { scope: 'launch/patient patient/*.rs offline_access', patient: 'pat' };
+
+const keys = await Promise.all([testKey('RS384'), testKey('ES384')]);
+const [rsa, ec] = keys as [(typeof keys)[0], (typeof keys)[0]];
+
+await onBothStores(t, async (t, adapter) => {
+  await t.test('a code is redeemed by its app, with its redirect URI and its verifier, within a minute', async (t) => {
+    const bench = await benchOn(t, adapter);
+    const [app, other] = [await addPublicApp(bench), await addPublicApp(bench)];
+    const form = { ...(await codeFor(bench, app, offline)), client_id: app.id };
+    const refused = async (change: Record<string, string>) => (await post(bench, { ...form, ...change })).json.error;
+    t.equal(await refused({ code_verifier: 'x'.repeat(43) }), 'invalid_grant', 'wrong verifier');
+    t.equal(await refused({ code_verifier: 'short' }), 'invalid_grant');
+    t.equal(await refused({ code_verifier: '' }), 'invalid_request', 'no verifier');
+    t.equal(await refused({ redirect_uri: `${callback}2` }), 'invalid_grant');
+    t.equal(await refused({ client_id: other.id }), 'invalid_grant', 'another app');
+    t.equal(await refused({ client_id: '' }), 'invalid_client');
+    t.equal(await refused({ code: 'x' }), 'invalid_grant');
+    t.equal(await refused({ grant_type: 'password' }), 'unsupported_grant_type');
+    t.equal((await post(bench, form)).status, 200, 'and none of that spent it');
+    const late = { ...(await codeFor(bench, app, offline)), client_id: app.id };
+    bench.clock.pass(60_001);
+    t.equal((await post(bench, late)).json.error, 'invalid_grant', 'after a minute');
+  });
+
+  await t.test('threat 28: a code is redeemed once; its second use ends what came of the first', async (t) => {
+    const bench = await benchOn(t, adapter);
+    const app = await addPublicApp(bench);
+    const form = { ...(await codeFor(bench, app, offline)), client_id: app.id };
+    const { json } = await post(bench, form);
+    t.equal(await isLive(bench, json.access_token), true);
+    bench.clock.pass(10 * 60_000);
+    t.equal((await post(bench, form)).json.error, 'invalid_grant');
+    t.equal(await isLive(bench, json.access_token), false, 'at once');
+    t.equal((await refreshed(bench, json.refresh_token)).json.error, 'invalid_grant');
+    t.ok(bench.events.some(({ kind, outcome }) => kind === 'token-reused' && outcome === 'refused'));
+  });
+
+  await t.test('threat 28: of twelve that redeem one code at two servers, at most one wins', async (t) => {
+    const bench = await benchOn(t, adapter);
+    const servers = [bench.server, bench.another()] as const;
+    const app = await addPublicApp(bench);
+    for (let round = 0; round < 5; round++) {
+      const form = { ...(await codeFor(bench, app, offline)), client_id: app.id };
+      const answers = await Promise.all(
+        Array.from({ length: 12 }, (_, index) => post({ server: servers[index % 2] ?? bench.server }, form)),
+      );
+      const won = answers.filter(({ status }) => status === 200);
+      t.ok(won.length <= 1, `${won.length} of 12`);
+      t.ok(answers.every(({ status, json }) => status === 200 || json.error === 'invalid_grant'));
+      for (const { json } of won) {
+        t.equal((await refreshed(bench, json.refresh_token)).status, 400, 'and the rest have revoked what it got');
+        bench.clock.pass(5_001);
+        for (const server of servers) t.equal(await isLive({ server }, json.access_token), false);
+      }
+    }
+  });
+
+  await t.test('threat 28: of twelve that use one refresh token at two servers, one wins', async (t) => {
+    const bench = await benchOn(t, adapter);
+    const servers = [bench.server, bench.another()] as const;
+    const app = await addPublicApp(bench);
+    for (let round = 0; round < 5; round++) {
+      const { json } = await tokensFor(bench, app, offline);
+      const answers = await Promise.all(
+        Array.from({ length: 12 }, (_, index) =>
+          refreshed({ server: servers[index % 2] ?? bench.server }, json.refresh_token),
+        ),
+      );
+      const won = answers.filter(({ status }) => status === 200);
+      t.ok(won.length <= 1, `${won.length} of 12`);
+      bench.clock.pass(5_001);
+      for (const { json: next } of won) {
+        for (const server of servers)
+          t.equal(await isLive({ server }, next.access_token), false, 'and the family is over');
+        t.equal((await refreshed(bench, next.refresh_token)).status, 400);
+      }
+    }
+  });
+
+  await t.test('refresh tokens rotate; an old one ends the family', async (t) => {
+    const bench = await benchOn(t, adapter);
+    const app = await addPublicApp(bench);
+    const first = (await tokensFor(bench, app, offline)).json;
+    const second = await refreshed(bench, first.refresh_token, { client_id: app.id });
+    t.equal(second.status, 200);
+    t.not(second.json.refresh_token, first.refresh_token);
+    t.equal(second.json.patient, 'pat', 'the context comes along');
+    t.equal(second.json.scope, offline.scope);
+    const third = await refreshed(bench, second.json.refresh_token);
+    t.equal(third.status, 200, 'a public app need not name itself');
+    t.equal((await refreshed(bench, first.refresh_token)).json.error, 'invalid_grant', 'reuse');
+    for (const { json } of [second, third]) t.equal(await isLive(bench, json.access_token), false);
+    t.equal((await refreshed(bench, third.json.refresh_token)).json.error, 'invalid_grant');
+  });
+
+  await t.test('refresh: scopes may be narrowed, by meaning; nothing may be added', async (t) => {
+    const bench = await benchOn(t, adapter);
+    const app = await addPublicApp(bench);
+    let { refresh_token: token } = (await tokensFor(bench, app, offline)).json;
+    const narrowed = async (scope: string) => {
+      const answer = await refreshed(bench, token, { scope });
+      token = answer.json.refresh_token ?? token;
+      return answer.json;
+    };
+    t.equal((await narrowed('patient/Observation.rs')).scope, 'patient/Observation.rs', 'a type within *');
+    t.equal(
+      (await narrowed('patient/Observation.r?category=laboratory')).scope,
+      'patient/Observation.r?category=laboratory',
+    );
+    t.equal((await narrowed('patient/*.read')).scope, 'patient/*.read', 'the same in v1');
+    for (const more of ['patient/*.cruds', 'user/*.rs', 'openid', 'system/*.rs', 'patient/Observation.u', 'x'])
+      t.equal((await narrowed(more)).error, 'invalid_scope', more);
+    const back = await refreshed(bench, token);
+    t.equal(back.json.scope, offline.scope, 'the refresh token keeps all that was granted');
+  });
+
+  await t.test('offline_access lasts 90 days, online_access as long as the session', async (t) => {
+    const bench = await benchOn(t, adapter);
+    const app = await addPublicApp(bench);
+    const online = (await tokensFor(bench, app, { scope: 'user/*.rs online_access' })).json;
+    const next = (await refreshed(bench, online.refresh_token)).json;
+    bench.sessions.clear();
+    t.equal((await refreshed(bench, next.refresh_token)).json.error, 'invalid_grant', 'the session is over');
+    let { refresh_token: token } = (await tokensFor(bench, app, offline)).json;
+    for (let month = 0; month < 3; month++) {
+      bench.clock.pass(29 * 24 * 3_600_000);
+      token = (await refreshed(bench, token)).json.refresh_token;
+    }
+    bench.clock.pass(4 * 24 * 3_600_000);
+    t.equal((await refreshed(bench, token)).json.error, 'invalid_grant', 'whatever was renewed meanwhile');
+    const short = (await tokensFor(bench, app, { scope: 'user/*.rs' })).json;
+    t.notOk('refresh_token' in short);
+    bench.clock.pass(15 * 60_000);
+    t.equal(await isLive(bench, short.access_token), false, 'fifteen minutes');
+  });
+
+  await t.test('a refresh token is bound to its client', async (t) => {
+    const bench = await benchOn(t, adapter);
+    const [app, other] = [await addPublicApp(bench), await addPublicApp(bench)];
+    const { client, secret = '' } = await bench.server.clients.add(
+      publicApp({ authentication: 'client_secret_basic' }),
+    );
+    const { refresh_token: token } = (await tokensFor(bench, app, offline)).json;
+    t.equal((await refreshed(bench, token, { client_id: other.id })).json.error, 'invalid_grant');
+    t.equal(
+      (await post(bench, { grant_type: 'refresh_token', refresh_token: token }, basic(client.id, secret))).json.error,
+      'invalid_grant',
+    );
+    const form = await codeFor(bench, client, offline);
+    const own = (await post(bench, form, basic(client.id, secret))).json;
+    t.equal(
+      (await refreshed(bench, own.refresh_token)).json.error,
+      'invalid_client',
+      'a confidential one has to prove itself',
+    );
+    t.equal((await refreshed(bench, own.refresh_token, { client_id: client.id })).json.error, 'invalid_client');
+    const good = { grant_type: 'refresh_token', refresh_token: own.refresh_token };
+    t.equal((await post(bench, good, basic(client.id, secret))).status, 200);
+    t.equal((await refreshed(bench, 'x'.repeat(43))).json.error, 'invalid_grant');
+  });
+
+  await t.test('client-confidential-symmetric: by Basic, with the secret that we made', async (t) => {
+    const bench = await benchOn(t, adapter);
+    const { client, secret = '' } = await bench.server.clients.add(
+      publicApp({ authentication: 'client_secret_basic' }),
+    );
+    t.match(secret, /^[A-Za-z0-9_-]{43}$/);
+    t.notMatch(JSON.stringify(await bench.server.clients.list()), new RegExp(secret), 'it is not kept');
+    const form = await codeFor(bench, client, offline);
+    const wrong = await post(bench, form, basic(client.id, 'wrong'));
+    t.equal(wrong.status, 401);
+    t.match(wrong.headers['WWW-Authenticate'], /^Basic/);
+    t.equal((await post(bench, form, { authorization: 'Basic !' })).json.error, 'invalid_client');
+    t.equal((await post(bench, { ...form, client_id: client.id })).json.error, 'invalid_client', 'no secret');
+    t.equal(
+      (await post(bench, { ...form, client_id: client.id, client_secret: secret })).json.error,
+      'invalid_client',
+      'in the form',
+    );
+    const both = { ...form, ...(await assertionForm({ key: rsa, client: client.id, clock: bench.clock })) };
+    t.equal((await post(bench, both, basic(client.id, secret))).json.error, 'invalid_request', 'two ways at once');
+    t.equal((await post(bench, form, basic(client.id, secret))).status, 200);
+    const next = await bench.server.clients.rotateSecret(client.id);
+    const second = await codeFor(bench, client, offline);
+    t.equal((await post(bench, second, basic(client.id, secret))).status, 401, 'the old secret');
+    t.equal((await post(bench, second, basic(client.id, next))).status, 200, 'the new one');
+    t.ok(bench.events.some(({ kind, reason }) => kind === 'client-refused' && reason === 'wrong secret'));
+  });
+
+  await t.test('client-confidential-asymmetric: an app redeems its code by RS384 and ES384', async (t) => {
+    const bench = await benchOn(t, adapter);
+    const grantTypes = ['authorization_code', 'refresh_token'] as const;
+    const client = await addService(bench, [rsa, ec], { redirectUris: [callback], grantTypes, scopes: everything });
+    for (const key of [rsa, ec]) {
+      const form = await codeFor(bench, client, offline);
+      const proof = await assertionForm({ key, client: client.id, clock: bench.clock });
+      t.equal((await post(bench, { ...form, ...proof })).status, 200, key.algorithm);
+    }
+  });
+
+  await t.test('backend services: system scopes for five minutes, no refresh token', async (t) => {
+    const bench = await benchOn(t, adapter);
+    const client = await addService(bench, [rsa, ec], { scopes: ['system/*.rs', 'system/Patient.cruds'] });
+    for (const key of [rsa, ec]) {
+      const proof = await assertionForm({ key, client: client.id, clock: bench.clock });
+      const form = { grant_type: 'client_credentials', scope: 'system/Observation.rs system/Patient.r', ...proof };
+      const { status, json } = await post(bench, form);
+      t.equal(status, 200, key.algorithm);
+      t.same(
+        { ...json, access_token: '' },
+        { access_token: '', token_type: 'Bearer', expires_in: 300, scope: form.scope },
+      );
+      const principal = await bench.server.authenticate(`Bearer ${json.access_token}`, '');
+      t.notOk('user' in principal);
+      t.same(
+        principal.scopes.map(({ level, type }) => `${level}/${type}`),
+        ['system/Observation', 'system/Patient'],
+      );
+      t.same((await bench.server.principalOf(principal.grant))?.scopes.length, 2, 'its standing grant');
+      bench.clock.pass(300_000);
+      t.equal(await isLive(bench, json.access_token), false);
+    }
+    const ask = async (scope: string) => {
+      const proof = await assertionForm({ key: rsa, client: client.id, clock: bench.clock });
+      return (await post(bench, { grant_type: 'client_credentials', scope, ...proof })).json.error;
+    };
+    for (const scope of [
+      'system/*.cruds',
+      'system/Observation.rs user/*.rs',
+      'patient/*.rs',
+      'openid',
+      'launch',
+      'system/*.sr',
+      ' ',
+    ])
+      t.equal(await ask(scope), 'invalid_scope', scope);
+    t.equal(await ask(''), 'invalid_request', 'none');
+    await bench.server.clients.setState(client.id, 'disabled');
+    t.equal(await ask('system/*.rs'), 'invalid_client', 'disabled');
+  });
+
+  await t.test('an assertion is good for one use, here, now, by this client', async (t) => {
+    const bench = await benchOn(t, adapter);
+    const { clock } = bench;
+    const client = await addService(bench, [rsa, ec]);
+    const stranger = await testKey('RS384');
+    const weak = await testKey('RS256', rsa.kid);
+    const form = { grant_type: 'client_credentials', scope: 'system/*.rs' };
+    const now = Math.floor(clock.now() / 1000);
+    const own = { key: rsa, client: client.id, clock };
+    const wrong: Record<string, Parameters<typeof assertionForm>[0]> = {
+      'another key with our kid': { ...own, key: stranger },
+      'an algorithm that is not on the list': { ...own, key: weak },
+      'threat 39: two audiences': { ...own, claims: { aud: [`${issuer}/auth/token`, 'https://other.example.org'] } },
+      'threat 39: one audience in a list': { ...own, claims: { aud: [`${issuer}/auth/token`] } },
+      'another audience': { ...own, claims: { aud: 'https://other.example.org/token' } },
+      'no audience': { ...own, claims: { aud: undefined } },
+      'longer than five minutes': { ...own, claims: { exp: now + 306 } },
+      'no end': { ...own, claims: { exp: undefined } },
+      'an end that is a text': { ...own, claims: { exp: String(now + 100) } },
+      over: { ...own, claims: { exp: now - 6 } },
+      'from the future': { ...own, claims: { iat: now + 60 } },
+      'not yet': { ...own, claims: { nbf: now + 60 } },
+      'no jti': { ...own, claims: { jti: undefined } },
+      'a jti that is a number': { ...own, claims: { jti: 1 } },
+      'iss of somebody else': { ...own, claims: { iss: 'somebody' } },
+      'sub of somebody else': { ...own, claims: { sub: 'somebody' } },
+      'no kid': { ...own, header: { kid: undefined } },
+      'an unknown kid': { ...own, header: { kid: 'other' } },
+      'no typ': { ...own, header: { typ: undefined } },
+      'another typ': { ...own, header: { typ: 'at+jwt' } },
+      'a key set of its own choice': { ...own, header: { jku: 'https://evil.example.org/jwks' } },
+    };
+    for (const [what, given] of Object.entries(wrong)) {
+      const { status, json } = await post(bench, { ...form, ...(await assertionForm(given)) });
+      t.equal(status, 401, what);
+      t.equal(json.error, 'invalid_client');
+    }
+    const none = `${Buffer.from('{"alg":"none","typ":"JWT"}').toString('base64url')}.${Buffer.from(JSON.stringify({ iss: client.id, sub: client.id, aud: `${issuer}/auth/token`, exp: now + 60, jti: '1' })).toString('base64url')}.`;
+    const good = await assertionForm(own);
+    t.equal((await post(bench, { ...form, ...good, client_assertion: none })).status, 401, 'alg none');
+    t.equal((await post(bench, { ...form, ...good, client_assertion: 'x' })).status, 401, 'no JWT');
+    t.equal((await post(bench, { ...form, ...good, client_assertion_type: 'other' })).status, 401);
+    t.equal((await post(bench, { ...form, ...good, client_id: 'other' })).json.error, 'invalid_request');
+    t.equal((await post(bench, { ...form, ...good })).status, 200, 'a good one');
+    t.equal((await post(bench, { ...form, ...good })).status, 401, 'its replay');
+    t.equal(
+      (await call(bench.another(), 'POST', '/auth/token', { form: { ...form, ...good } })).status,
+      401,
+      'its replay at another server',
+    );
+    const byIssuer = await assertionForm({ ...own, claims: { aud: issuer } });
+    t.equal((await post(bench, { ...form, ...byIssuer })).status, 200, 'aud may be the issuer');
+    const raced = await assertionForm({ ...own, claims: { exp: now + 300 } });
+    const answers = await Promise.all(Array.from({ length: 12 }, () => post(bench, { ...form, ...raced })));
+    t.equal(answers.filter(({ status }) => status === 200).length, 1, 'one of twelve at once');
+  });
+
+  await t.test('a client gets what it is registered for, by the grant types it is registered for', async (t) => {
+    const bench = await benchOn(t, adapter);
+    const app = await addPublicApp(bench, { grantTypes: ['authorization_code'] });
+    const { json } = await tokensFor(bench, app, offline);
+    t.equal((await refreshed(bench, json.refresh_token)).json.error, 'unauthorized_client');
+    const service = await addService(bench, [rsa]);
+    const proof = await assertionForm({ key: rsa, client: service.id, clock: bench.clock });
+    const form = { grant_type: 'authorization_code', code: 'x', redirect_uri: 'x', code_verifier: 'x' };
+    t.equal((await post(bench, { ...form, ...proof })).json.error, 'unauthorized_client');
+    t.equal(
+      (await post(bench, { grant_type: 'client_credentials', scope: 'system/*.rs', client_id: app.id })).json.error,
+      'unauthorized_client',
+    );
+  });
+
+  await t.test('threat 25: parameters given twice are refused', async (t) => {
+    const bench = await benchOn(t, adapter);
+    const app = await addPublicApp(bench);
+    const form = { ...(await codeFor(bench, app, offline)), client_id: app.id };
+    for (const name of Object.keys(form)) {
+      const twice = new URLSearchParams(form);
+      twice.append(name, 'x');
+      t.equal((await post(bench, twice)).json.error, 'invalid_request', name);
+    }
+    t.equal((await post(bench, new URLSearchParams())).json.error, 'invalid_request', 'an empty form');
+  });
+
+  await t.test('a store that is away is 503, a fault is 500, and neither says why', async (t) => {
+    let failure: Error = new StoreError('unavailable', 'the disk at /secret/path is gone');
+    // The record of what happened cannot be written: no answer is given.
+    const silent = await benchOn(t, adapter, { record: () => Promise.reject(failure) });
+    const refusal = {
+      grant_type: 'authorization_code',
+      code: 'x',
+      redirect_uri: 'x',
+      code_verifier: 'x',
+      client_id: 'nobody',
+    };
+    const away = await post(silent, refusal);
+    t.equal(away.status, 503);
+    t.equal(away.json.error, 'temporarily_unavailable');
+    failure = new TypeError('secret detail');
+    const fault = await post(silent, refusal);
+    t.equal(fault.status, 500);
+    t.equal(fault.json.error, 'server_error');
+    t.notMatch(`${away.text}${fault.text}`, /secret/);
+    t.equal(silent.faults.length, 2);
+  });
+});

@@ -1,0 +1,152 @@
+// careloom audit: verify, export, report.
+import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { systemClock } from '../../src/base/clock.ts';
+import { checkpointKey } from '../../src/fhir/audit/checkpoint.ts';
+import { createCheckpoints } from '../../src/fhir/audit/checkpoints.ts';
+import type { Caller, Principal } from '../../src/fhir/caller.ts';
+import { openSqliteStore } from '../../src/store/sqlite/open.ts';
+import { principal, recordingOn } from '../fhir/audit/support.ts';
+import { tampering } from '../fhir/audit/tamper.ts';
+import { callerWith } from '../support/callers.ts';
+import { bench } from './support.ts';
+
+type T = Parameters<typeof bench>[0];
+
+const by = (more: Partial<Principal>): Caller => ({
+  ...callerWith({ of: () => ({ kind: 'all' }) }),
+  principal: principal(more),
+});
+
+/** A store whose record has a treatment, research, the patient's own look and an emergency. */
+async function recorded(t: T) {
+  const made = bench(t);
+  const path = join(made.folder, 'careloom.db');
+  const store = await openSqliteStore({ path, clock: systemClock });
+  const { ask } = await recordingOn(store);
+  await ask('Patient/a', { method: 'PUT', body: { resourceType: 'Patient', id: 'a', name: [{ family: 'Quennell' }] } });
+  const doctor = { resourceType: 'Practitioner', id: '1', name: [{ given: ['Ada'], family: 'Byron' }] };
+  await ask('Practitioner/1', { method: 'PUT', body: doctor });
+  await ask('Patient/a', { caller: by({}) });
+  for (let times = 0; times < 3; times++) {
+    await ask('Patient/a', { caller: by({ client: 'study', purpose: 'HRESCH' }) });
+  }
+  await ask('Patient/a', {
+    caller: by({ user: { id: 'p', fhirUser: 'Patient/a', roles: [], clearance: [] }, purpose: 'PATRQT' }),
+  });
+  await ask('Patient?name=quennell', { caller: by({ client: 'exchange' }) });
+  await ask('Patient/a', { caller: by({ emergency: 'a' }) });
+  const clock = systemClock;
+  const checkpoints = createCheckpoints({
+    store,
+    clock,
+    key: checkpointKey(join(made.folder, 'audit-key.pem')),
+    path: join(made.folder, 'checkpoints'),
+    record: async () => {},
+    onFault: (error) => {
+      throw error;
+    },
+  });
+  await checkpoints.make();
+  await store.close();
+  return { ...made, path };
+}
+
+t.test('verify: 0 when the record is sound, 1 with a sentence for each problem', async (t) => {
+  const { run, folder, path } = await recorded(t);
+  const checkpoints = join(folder, 'checkpoints');
+  t.match(await run('audit', 'verify', '--checkpoints', checkpoints), {
+    code: 0,
+    out: /\d+ lines checked and .*, 0 problems/,
+  });
+  t.match(await run('audit', 'verify'), { code: 0, out: /without a file of checkpoints, 0 problems/ });
+  await tampering(`sqlite:${path}`).change(3);
+  t.match(await run('audit', 'verify', '--checkpoints', checkpoints), {
+    code: 1,
+    out: /row 4 changed.*\n.*1 problems/,
+  });
+  const key = join(folder, 'other.pem');
+  checkpointKey(key);
+  t.match(await run('audit', 'verify', '--checkpoints', checkpoints, '--key', key), {
+    code: 1,
+    out: /not signed by this key/,
+  });
+  writeFileSync(key, 'nonsense');
+  t.match(await run('audit', 'verify', '--key', key), { code: 2, err: /holds no key/ });
+});
+
+t.test('verify: a truncated end is found', async (t) => {
+  const { run, folder, path } = await recorded(t);
+  await tampering(`sqlite:${path}`).cutOff(2);
+  const found = await run('audit', 'verify', '--checkpoints', join(folder, 'checkpoints'));
+  t.match(found, { code: 1, out: /cut off/ });
+});
+
+t.test('export: AuditEvents or rows, by time', async (t) => {
+  const { run, folder } = await recorded(t);
+  const events = (await run('audit', 'export', '--out', '-')).out.trimEnd().split('\n');
+  t.ok(events.length >= 9);
+  for (const event of events) t.equal(JSON.parse(event).resourceType, 'AuditEvent');
+  const out = join(folder, 'rows.ndjson');
+  t.match(await run('audit', 'export', '--out', out, '--form', 'rows'), { code: 0, out: /lines of the record/ });
+  const rows = readFileSync(out, 'utf8').trimEnd().split('\n');
+  t.match(JSON.parse(rows[0] ?? ''), { seq: 1, patients: ['a'], hash: /^[0-9a-f]{64}$/ });
+  t.match(JSON.parse(rows.at(-1) ?? ''), { body: /"export"/ }, 'the export before is in the record');
+  t.equal((await run('audit', 'export', '--out', '-', '--to', '2020')).out, '');
+  t.match(await run('audit', 'export'), { code: 2, err: /--out/ });
+  t.match(await run('audit', 'export', '--out', '-', '--form', 'x'), { code: 2, err: /events or rows/ });
+  t.match(await run('audit', 'export', '--out', '-', '--from', 'soon'), { code: 2, err: /--from takes a date/ });
+});
+
+t.test('report: who saw this patient', async (t) => {
+  const { run } = await recorded(t);
+  const { code, out } = await run('audit', 'report', '--patient', 'a', '--format', 'csv');
+  t.equal(code, 0);
+  const [head, ...lines] = out.trimEnd().split('\n');
+  t.equal(head, 'time,who,client,purpose,what,outcome');
+  t.equal(lines.length, 8);
+  t.match(lines[1], /Z,Ada Byron \(Practitioner\/1\),app,TREAT,read Patient\/a,success$/);
+  t.match(lines.at(-1), /TREAT emergency/);
+  t.notMatch(out, /quennell/, 'criteria stay in the record');
+  t.match(
+    (await run('audit', 'report', '--patient', 'a')).out,
+    /who this patient|report/i,
+    'looking into it is in it as well',
+  );
+  t.equal((await run('audit', 'report', '--patient', 'b', '--format', 'csv')).out.trimEnd(), head);
+  t.match(await run('audit', 'report'), { code: 2, err: /--patient/ });
+  t.match(await run('audit', 'report', '--patient', '../x'), { code: 2 });
+  t.match(await run('audit', 'report', '--patient', 'a', '--format', 'pdf'), { code: 2, err: /text or csv/ });
+  t.match(await run('audit'), { code: 2, err: /verify, export, report/ });
+});
+
+t.test('report: accounting of disclosures, repeats collapsed to first, count and last', async (t) => {
+  const { run } = await recorded(t);
+  const accounted = async (...more: string[]): Promise<string[]> => {
+    const { out } = await run('audit', 'report', '--patient', 'a', '--disclosures', '--format', 'csv', ...more);
+    return out.trimEnd().split('\n').slice(1);
+  };
+  const [research, ...others] = await accounted();
+  t.match(research, /^2\d{3}-.*Z,Ada Byron \(Practitioner\/1\),study,read Patient,HRESCH,3,2\d{3}-/);
+  t.same(others, [], 'neither treatment, nor the patient, nor an emergency');
+  const outside = await accounted('--outside', 'exchange');
+  t.equal(outside.length, 2);
+  t.match(outside[1], /exchange,search-type Patient,TREAT,1,/);
+});
+
+t.test('a cell that a spreadsheet would take for a formula is none', async (t) => {
+  const { run, path } = await recorded(t);
+  const store = await openSqliteStore({ path, clock: systemClock });
+  await store.audit.append([{ at: 1, patients: ['z'], agent: '=cmd|"x"', body: '{"k":"read","s":200,"c":"a,b"}' }]);
+  await store.close();
+  const { out } = await run('audit', 'report', '--patient', 'z', '--format', 'csv');
+  t.match(out, /"'=cmd\|""x""","a,b"/);
+});
+
+t.test('a line that was cut in the file of checkpoints is named', async (t) => {
+  const { run, folder } = await recorded(t);
+  const path = join(folder, 'checkpoints');
+  appendFileSync(path, readFileSync(path, 'utf8').slice(0, 40));
+  t.match(await run('audit', 'verify', '--checkpoints', path), { code: 1, out: /line 2 was not signed/ });
+});

@@ -1,0 +1,305 @@
+// AuditEvents: read, searched and added to; rendered as IHE's Basic Audit Log Patterns have them.
+import t from 'tap';
+import type { Caller } from '../../../src/fhir/caller.ts';
+import { compartmentKey } from '../../../src/fhir/search/keys.ts';
+import { loadDefinitions } from '../../../src/model/definitions.ts';
+import { structureIssues } from '../../../src/validation/structure.ts';
+import { callerWith } from '../../support/callers.ts';
+import { baseUrl, matchIds, nextLink, type Reply } from '../../support/engine.ts';
+import { onBothStores, type Test } from '../../support/stores.ts';
+import { type Asked, allLines, principal, recordingOn } from './support.ts';
+
+const clinician: Caller = {
+  ...callerWith({ of: () => ({ kind: 'all' }) }),
+  principal: principal(),
+};
+const auditor: Caller = {
+  ...callerWith({ of: () => ({ kind: 'all' }) }),
+  principal: principal({ user: { id: 'u9', roles: ['auditor'], clearance: [] }, client: 'desk' }),
+};
+
+// biome-ignore lint/suspicious/noExplicitAny: events are looked into as loosely as other answers
+type Event = any;
+const eventsIn = (reply: Reply): Event[] =>
+  (reply.json.entry ?? []).map(({ resource }: { resource: Event }) => resource);
+
+const patient = (id: string) => ({ resourceType: 'Patient', id, name: [{ family: 'Quennell' }] });
+
+async function filled(t: Test, adapter: Parameters<Parameters<typeof onBothStores>[1]>[1]) {
+  const { store, close } = await adapter.open();
+  t.teardown(close);
+  const { ask: askAs, engine, linesOf } = await recordingOn(store);
+  const ask = (url: string, asked: Asked = {}) => askAs(url, { caller: clinician, ...asked });
+  for (const id of ['a', 'b']) await ask(`Patient/${id}`, { method: 'PUT', body: patient(id) });
+  await ask('Patient/a');
+  await ask('Patient?name=quennell');
+  await ask('Patient/a', { method: 'DELETE' });
+  await ask('Patient/x');
+  const search = (query: string) => askAs(`AuditEvent?${query}`, { caller: auditor });
+  return { store, ask, askAs, engine, search, linesOf };
+}
+
+t.test('lines are rendered as BALP AuditEvents, one for each patient', (t) =>
+  onBothStores(t, async (t: Test, adapter) => {
+    const { search, ask } = await filled(t, adapter);
+    const found = await search('_count=100&_sort=date');
+    t.equal(found.status, 200);
+    const events = eventsIn(found);
+    t.equal(events.length, 7, 'the search of two patients is two events');
+    for (const event of events) t.same(structureIssues(event, loadDefinitions()), [], event.id);
+
+    const [create, , read, query] = events;
+    t.match(create, {
+      type: { system: 'http://terminology.hl7.org/CodeSystem/audit-event-type', code: 'rest' },
+      subtype: [{ system: 'http://hl7.org/fhir/restful-interaction', code: 'update' }],
+      action: 'U',
+      outcome: '0',
+      meta: { profile: ['https://profiles.ihe.net/ITI/BALP/StructureDefinition/IHE.BasicAudit.PatientUpdate'] },
+    });
+    t.match(read, { action: 'R', subtype: [{ code: 'read' }], meta: { profile: [/PatientRead$/] } });
+    const [client, server, user] = read.agent;
+    t.match(client, {
+      type: { coding: [{ code: '110152' }] },
+      who: { identifier: { value: 'app' } },
+      network: { address: '192.0.2.7', type: '2' },
+    });
+    t.match(server, { type: { coding: [{ code: '110153' }] }, network: { address: baseUrl } });
+    t.match(user, {
+      type: { coding: [{ code: 'IRCP' }] },
+      who: { reference: 'Practitioner/1' },
+      requestor: true,
+      role: [{ text: 'clinician' }],
+      purposeOfUse: [{ coding: [{ code: 'TREAT' }] }],
+    });
+    t.equal(read.agent.filter((one: Event) => one.requestor).length, 1, 'there is one initiator');
+    t.match(read.entity, [
+      { what: { reference: 'Patient/a' }, type: { code: '1' }, role: { code: '1' } },
+      { what: { reference: 'Patient/a' }, type: { code: '2' }, role: { code: '4' } },
+      { what: { identifier: { value: /^request-/ } }, type: { code: 'XrequestId' } },
+    ]);
+    t.match(query, { action: 'E', subtype: [{ code: 'search-type' }], meta: { profile: [/PatientQuery$/] } });
+    const raw = query.entity.find((one: Event) => one.query !== undefined);
+    t.equal(Buffer.from(raw.query, 'base64').toString(), `GET ${baseUrl}/Patient?name=quennell`);
+    t.match(raw, { role: { code: '24' }, type: { code: '2' } });
+    const patients = events.slice(3, 5).map((one) => one.entity[0].what.reference);
+    t.same(patients.sort(), ['Patient/a', 'Patient/b'], 'one event for each patient in a result set');
+    const deletion = events.find((one) => one.action === 'D');
+    t.match(deletion.agent, [
+      { type: { coding: [{ code: '110150' }] } },
+      { type: { coding: [{ code: 'custodian' }] } },
+      {},
+    ]);
+    const failed = events.at(-1);
+    t.match(failed, { outcome: '4', action: 'R' });
+    t.equal(failed.meta.profile, undefined, 'a failure does not claim the pattern of a success');
+    t.equal(JSON.stringify(events).includes('Quennell'), false, 'no content');
+
+    const one = await ask(`AuditEvent/${events[4].id}`, { caller: auditor });
+    t.same(one.json, events[4]);
+    t.equal(one.headers.ETag, 'W/"1"');
+    t.equal((await ask(`AuditEvent/${events[4].id}/_history/1`, { caller: auditor })).status, 200);
+    t.equal((await ask(`AuditEvent/${events[4].id}/_history/2`, { caller: auditor })).status, 404);
+    for (const id of [
+      'x',
+      `${events[4].id}9`,
+      `${events[0].id}.7`,
+      'x-0',
+      '-1',
+      `${events[0].id.replace(/-\d+$/, '')}-999`,
+    ]) {
+      t.equal((await ask(`AuditEvent/${id}`, { caller: auditor })).status, 404, id);
+    }
+    const part = await ask(`AuditEvent/${events[4].id}?_elements=action`, { caller: auditor });
+    t.equal(part.json.agent?.length, 3, 'mandatory elements stay');
+    t.equal(part.json.entity, undefined);
+  }),
+);
+
+t.test('search parameters of AuditEvent', (t) =>
+  onBothStores(t, async (t: Test, adapter) => {
+    const { search, askAs } = await filled(t, adapter);
+    const count = async (query: string): Promise<number | string> => {
+      const reply = await search(`_count=200&agent=Practitioner/1${query === '' ? '' : `&${query}`}`);
+      return reply.status === 200 ? eventsIn(reply).length : reply.json.issue[0].diagnostics;
+    };
+    t.equal(await count(''), 7);
+    t.equal(await count('patient=a'), 4);
+    t.equal(await count('patient=Patient/a,Patient/b'), 6);
+    t.equal(await count('patient=a&patient=b'), 0);
+    t.equal(await count('entity=Patient/b'), 2);
+    t.equal(await count('entity=Observation/b'), 0);
+    t.equal(await count('action=U'), 2);
+    t.equal(await count('action=R,D'), 3);
+    t.equal(await count('type=rest'), 7);
+    t.equal(await count('type=http://terminology.hl7.org/CodeSystem/audit-event-type|rest'), 7);
+    t.equal(await count('type=|rest'), 0);
+    t.equal(await count('subtype=search-type'), 2);
+    t.equal(await count('outcome=4'), 1);
+    t.equal(await count('entity-role=24'), 2);
+    t.equal(await count('address=192.0.2'), 7);
+    t.equal(await count('agent:identifier=app'), 7);
+    t.equal(await count('agent:identifier=desk'), 0);
+    t.equal(await count('date=ge2020-01-01&date=lt2999'), 7);
+    t.equal(await count('date=lt2020'), 0);
+    t.equal(await count('date=ne2020'), 7);
+    t.equal(await count(`date=${new Date().toISOString().slice(0, 4)}`), 7);
+    t.equal(await count('date=2020,2999'), 0);
+    t.equal(await count('_lastUpdated=gt2020'), 7);
+    t.match(await count('policy=x'), /accepted: .*patient/);
+    t.match(await count('date=x'), /date/);
+    t.match(await count('agent=1'), /Practitioner\/1/);
+    t.match(await count('_sort=action'), /-date/);
+    const own = await askAs('Patient/a/AuditEvent?agent=Practitioner/1', { caller: auditor });
+    t.equal(eventsIn(own).length, 4);
+    const posted = await askAs('AuditEvent/_search', {
+      method: 'POST',
+      body: 'patient=b&agent=Practitioner/1',
+      caller: auditor,
+    });
+    t.equal(eventsIn(posted).length, 2);
+    const [id = ''] = matchIds(await search('patient=b&agent=Practitioner/1'));
+    t.same(matchIds(await search(`_id=${id},x`)), [id]);
+    t.same(matchIds(await search(`_id=${id}&action=C`)), []);
+  }),
+);
+
+t.test('pages follow each other and lose nothing, in both directions', (t) =>
+  onBothStores(t, async (t: Test, adapter) => {
+    const { search, askAs, ask } = await filled(t, adapter);
+    for (const sort of ['date', '-date']) {
+      const whole = matchIds(await search(`agent=Practitioner/1&_sort=${sort}&_count=200`));
+      const paged: string[] = [];
+      let reply = await search(`agent=Practitioner/1&_sort=${sort}&_count=2`);
+      for (;;) {
+        paged.push(...matchIds(reply));
+        const next = nextLink(reply);
+        if (next === undefined) break;
+        t.equal(reply.json.entry.length, 2);
+        reply = await askAs(next, { caller: auditor });
+        // What comes meanwhile is not shown, and moves nothing.
+        if (sort === '-date') await ask('Patient/b');
+      }
+      t.same(paged.slice(0, whole.length), whole, sort);
+    }
+  }),
+);
+
+t.test('405 for whatever would change an AuditEvent', (t) =>
+  onBothStores(t, async (t: Test, adapter) => {
+    const { search, ask, linesOf } = await filled(t, adapter);
+    const [event] = eventsIn(await search('_count=1'));
+    const asAuditor = (url: string, asked: Asked) => ask(url, { caller: auditor, ...asked });
+    const headers = { 'content-type': 'application/json-patch+json' };
+    const attempts: [string, Asked][] = [
+      [`AuditEvent/${event.id}`, { method: 'PUT', body: event }],
+      [`AuditEvent/${event.id}`, { method: 'DELETE' }],
+      [`AuditEvent/${event.id}`, { method: 'PATCH', body: [{ op: 'remove', path: '/entity' }], headers }],
+      ['AuditEvent?action=R', { method: 'DELETE' }],
+      ['AuditEvent?action=R', { method: 'PUT', body: event }],
+      ['AuditEvent/_history', {}],
+    ];
+    for (const [url, asked] of attempts) {
+      const [line] = await linesOf(async () => {
+        t.equal((await asAuditor(url, asked)).status, 405, `${asked.method} ${url}`);
+      });
+      t.match(line?.body, { s: 405, t: 'AuditEvent' });
+    }
+    const entry = [{ request: { method: 'POST', url: 'AuditEvent' }, resource: event }];
+    const bundle = { resourceType: 'Bundle', type: 'transaction', entry };
+    t.equal((await asAuditor('', { method: 'POST', body: bundle })).status, 400);
+    t.same(await asAuditor(`AuditEvent/${event.id}`, {}).then(({ json }) => json), event);
+  }),
+);
+
+t.test('POST adds to the record; the client has no say in who it was', (t) =>
+  onBothStores(t, async (t: Test, adapter) => {
+    const { store, ask, askAs, search, linesOf } = await filled(t, adapter);
+    const sent = {
+      resourceType: 'AuditEvent',
+      id: 'mine',
+      type: { system: 'http://dicom.nema.org/resources/ontology/DCM', code: '110106' },
+      recorded: '2026-01-01T10:00:00.123Z',
+      agent: [{ who: { reference: 'Practitioner/7' }, requestor: true }],
+      source: { observer: { display: 'viewer' } },
+      entity: [{ what: { reference: 'Patient/b' } }],
+    };
+    const lines = await linesOf(async () => {
+      const { status, headers, json } = await ask('AuditEvent', { method: 'POST', body: sent });
+      t.equal(status, 201);
+      t.not(json.id, 'mine');
+      t.equal(headers.Location, `${baseUrl}/AuditEvent/${json.id}/_history/1`);
+      const { id: _, meta: __, ...kept } = json;
+      const { id: ___, ...asSent } = sent;
+      t.same(kept, asSent);
+      t.same((await askAs(`AuditEvent/${json.id}`, { caller: auditor })).json, json);
+    });
+    t.match(lines[0], { agent: 'Practitioner/1', patients: ['b'], body: { k: 'external', c: 'app' } });
+    t.equal(lines.length, 2, 'the event, and reading it');
+    t.ok(matchIds(await search('patient=b&type=110106')).length === 1);
+    t.equal((await ask('AuditEvent', { method: 'POST', body: { ...sent, recorded: 'yesterday' } })).status, 400);
+    const large = { ...sent, outcomeDesc: 'x'.repeat(70_000) };
+    t.equal((await ask('AuditEvent', { method: 'POST', body: large })).status, 413);
+    t.equal(
+      (await ask('AuditEvent', { method: 'POST', body: sent, headers: { 'if-none-exist': 'action=R' } })).status,
+      400,
+    );
+    t.equal((await store.stats()).get('AuditEvent'), undefined, 'nothing of it is a resource');
+  }),
+);
+
+t.test('who may not see the record sees nothing of it', (t) =>
+  onBothStores(t, async (t: Test, adapter) => {
+    const { askAs, linesOf, search } = await filled(t, adapter);
+    const [id = ''] = matchIds(await search('_count=1&patient=b'));
+    const own = (patient: string): Caller => ({
+      ...callerWith({ of: (type) => ({ kind: 'key', key: compartmentKey(patient, type) }) }),
+      principal: principal({ user: { id: 'p', fhirUser: `Patient/${patient}`, roles: [], clearance: [] } }),
+    });
+    const found = await askAs('AuditEvent?_count=200', { caller: own('a') });
+    const about = eventsIn(found).map((one) => one.entity[0].what.reference);
+    t.ok(about.length > 0);
+    t.same([...new Set(about)], ['Patient/a'], 'a patient sees who saw it, and nothing of others');
+    t.equal((await askAs(`AuditEvent/${id}`, { caller: own('a') })).status, 404);
+    t.equal((await askAs(`AuditEvent/${id}`, { caller: own('b') })).status, 200);
+
+    const none: Caller = { ...callerWith({ of: () => ({ kind: 'none' }) }), principal: principal() };
+    for (const url of ['AuditEvent', `AuditEvent/${id}`, 'Patient/a/AuditEvent']) {
+      const [line] = await linesOf(async () => {
+        t.equal((await askAs(url, { caller: none })).status, 403, url);
+      });
+      t.match(line?.body, { s: 403, d: 1 });
+    }
+  }),
+);
+
+t.test('events of other layers', (t) =>
+  onBothStores(t, async (t: Test, adapter) => {
+    const { store, engine, search } = await filled(t, adapter);
+    await engine.record({
+      kind: 'login',
+      outcome: 'success',
+      user: 'Practitioner/1',
+      client: 'app',
+      address: '192.0.2.9',
+      requestId: 'r',
+    });
+    await engine.record({
+      kind: 'login',
+      outcome: 'denied',
+      user: 'user:u7',
+      detail: 'wrong password',
+      address: '192.0.2.9',
+    });
+    await engine.record({ kind: 'token', outcome: 'success', client: 'lab', scopes: 'system/*.rs' });
+    await engine.record({ kind: 'clock-step', outcome: 'success', detail: '1500 ms' });
+    const events = eventsIn(await search('subtype=login,token,clock-step&_sort=date'));
+    t.equal(events.length, 4);
+    for (const event of events) t.same(structureIssues(event, loadDefinitions()), []);
+    t.match(events[0], { type: { code: '110114' }, subtype: [{ code: '110122' }, { code: 'login' }], outcome: '0' });
+    t.match(events[1], { outcome: '8', outcomeDesc: 'wrong password' });
+    t.match(
+      (await allLines(store)).find(({ body }) => body.k === 'token'),
+      { agent: 'client:lab', body: { sc: 'system/*.rs' } },
+    );
+  }),
+);

@@ -1,0 +1,250 @@
+// Who may see what, decided slowly on the content of resources, as the rules are written down: token, launch, role, labels
+// and emergencies, each saying yes. It shares with the server the definitions, the accessors of search expressions and the
+// table of roles, and none of its conditions, keys or queries.
+import { type Reach, type RoleRule, roles, SHARED_TYPES } from '../../src/fhir/access/roles.ts';
+import type { Permission, Principal, ResourceScope } from '../../src/fhir/caller.ts';
+import type { Definitions } from '../../src/model/definitions.ts';
+import { baseUrl } from './engine.ts';
+import type { SlowCriterion, StoredResource } from './slow-criteria.ts';
+import type { SlowSearch } from './slow-search.ts';
+import { dateSpan } from './slow-values.ts';
+
+/** A version as it was stored; without a resource it is a deletion. */
+export interface SlowVersion {
+  version: number;
+  resource: StoredResource | undefined;
+}
+
+/** A principal, and what the queries of its scopes ask for. */
+export interface MadePrincipal {
+  principal: Principal;
+  /** By the scope's query. */
+  criteria: ReadonlyMap<string, SlowCriterion>;
+}
+
+const ACT_CODE = 'http://terminology.hl7.org/CodeSystem/v3-ActCode';
+const CONFIDENTIALITY = 'http://terminology.hl7.org/CodeSystem/v3-Confidentiality';
+const SENSITIVE =
+  'ETH GDIS HIV MST PSY SCA SDV SEX SPI BH COGN DVD EMOTDIS MH PSYTHPN SUD ETHUD OPIOIDUD STD TBOO VIO SICKLE DIA'.split(
+    ' ',
+  );
+const DAYS_30_MS = 30 * 86_400_000;
+
+/** Restricted, very restricted, or one of what ActCode calls sensitive. */
+export const isSensitive = ({ system, code = '' }: { system?: string | undefined; code?: string }): boolean =>
+  (system === CONFIDENTIALITY && (code === 'R' || code === 'V')) || (system === ACT_CODE && SENSITIVE.includes(code));
+
+export class SlowAccess {
+  readonly #made: MadePrincipal;
+  /** Live resources. */
+  readonly #slow: SlowSearch;
+  readonly #definitions: Definitions;
+  readonly #now: number;
+  readonly #treated = new Map<string, boolean>();
+
+  constructor(made: MadePrincipal, slow: SlowSearch, definitions: Definitions, now: number) {
+    this.#made = made;
+    this.#slow = slow;
+    this.#definitions = definitions;
+    this.#now = now;
+  }
+
+  /** The versions of a resource, oldest first, that may be seen: those that may, if the current one may. */
+  visible(versions: readonly SlowVersion[], permission: Permission): SlowVersion[] {
+    const isOpen = versions.map((_, at) => {
+      // A deletion is seen by who might see what was deleted.
+      const content = versions[at]?.resource ?? versions[at - 1]?.resource;
+      return content !== undefined && this.may(permission, content);
+    });
+    return isOpen.at(-1) === true ? versions.filter((_, at) => isOpen[at]) : [];
+  }
+
+  /** Whether the permission holds for a resource of this content. */
+  may(permission: Permission, resource: StoredResource): boolean {
+    const usual =
+      this.#isScoped(permission, resource) && this.#isRoles(permission, resource) && this.#isCleared(resource);
+    return usual || this.#isEmergency(permission, resource);
+  }
+
+  // ---- the token ----
+
+  #isScoped(permission: Permission, resource: StoredResource): boolean {
+    return this.#made.principal.scopes.some(
+      (scope) =>
+        (scope.type === '*' || scope.type === resource.resourceType) &&
+        scope.can.includes(permission) &&
+        this.#isLevel(scope, resource) &&
+        this.#isQueried(scope.query, resource),
+    );
+  }
+
+  #isLevel({ level }: ResourceScope, resource: StoredResource): boolean {
+    const { patient, user } = this.#made.principal;
+    if (level === 'patient') return patient !== undefined && this.#isOf(patient, resource);
+    return level === 'user' ? user !== undefined : user === undefined;
+  }
+
+  /** A query that names what the type does not have is about another type. */
+  #isQueried(query: string | undefined, resource: StoredResource): boolean {
+    if (query === undefined || query === '') return true;
+    const criterion = this.#made.criteria.get(query);
+    if (criterion === undefined || !('code' in criterion)) return false;
+    if (!this.#definitions.searchParameters(resource.resourceType).has(criterion.code)) return false;
+    return this.#slow.meets(resource, [criterion], this.#now);
+  }
+
+  // ---- roles ----
+
+  #isRoles(permission: Permission, resource: StoredResource): boolean {
+    if (this.#made.principal.user === undefined) return true;
+    return this.#rules(resource.resourceType).some(
+      ({ can, reach }) => can.includes(permission) && this.#isReached(reach, resource),
+    );
+  }
+
+  /** Rules about `*` are for types that no other rule of the role names. */
+  #rules(type: string): RoleRule[] {
+    return (this.#made.principal.user?.roles ?? []).flatMap((name) => {
+      const rules = Object.hasOwn(roles, name) ? (roles[name]?.rules ?? []) : [];
+      const named = rules.filter(({ types }) => types.includes(type));
+      return named.length > 0 ? named : rules.filter(({ types }) => types.includes('*'));
+    });
+  }
+
+  #isReached(reach: Reach, resource: StoredResource): boolean {
+    const { fhirUser } = this.#made.principal.user ?? {};
+    switch (reach) {
+      case 'all':
+        return true;
+      case 'own':
+        return fhirUser?.startsWith('Patient/') === true && this.#isOf(fhirUser.slice('Patient/'.length), resource);
+      case 'represented':
+        return (
+          fhirUser?.startsWith('RelatedPerson/') === true &&
+          this.#isOfSome(resource, (patient) => this.#isRepresented(fhirUser, patient))
+        );
+      case 'care-team':
+        return fhirUser !== undefined && this.#isOfSome(resource, (patient) => this.#isTreated(fhirUser, patient));
+    }
+  }
+
+  /** In the compartment of a patient, and not merely linked to it. */
+  #isOfSome(resource: StoredResource, isMeant: (patient: StoredResource) => boolean): boolean {
+    const { resourceType: type } = resource;
+    if (SHARED_TYPES.has(type)) return true;
+    if (type === 'Patient') return isMeant(resource);
+    const patients = this.#patientsOf(resource);
+    if (type === 'Device' && this.#isNobodys(resource)) return true;
+    return patients.some((id) => {
+      const patient = this.#slow.resources.get(`Patient/${id}`);
+      return patient !== undefined && isMeant(patient);
+    });
+  }
+
+  #isTreated(practitioner: string, patient: StoredResource): boolean {
+    if (this.#refs(patient, 'general-practitioner').includes(practitioner)) return true;
+    const own = `Patient/${patient.id}`;
+    const known = this.#treated.get(own);
+    if (known !== undefined) return known;
+    const isTreated = this.#isInTeam(practitioner, own) || this.#isMet(practitioner, own);
+    this.#treated.set(own, isTreated);
+    return isTreated;
+  }
+
+  #isInTeam(practitioner: string, patient: string): boolean {
+    return this.#slow
+      .ofType('CareTeam')
+      .some(
+        (team) =>
+          team.status === 'active' &&
+          this.#refs(team, 'participant').includes(practitioner) &&
+          this.#refs(team, 'subject').includes(patient),
+      );
+  }
+
+  #isMet(practitioner: string, patient: string): boolean {
+    return this.#slow.ofType('Encounter').some((encounter) => {
+      if (!this.#refs(encounter, 'participant').includes(practitioner)) return false;
+      const { start, end } = (encounter.period ?? {}) as { start?: string; end?: string };
+      if (!this.#refs(encounter, 'subject').includes(patient) || (start ?? end) === undefined) return false;
+      const until = end === undefined ? Number.POSITIVE_INFINITY : dateSpan(end, 'America/New_York').to;
+      return until > this.#now - DAYS_30_MS;
+    });
+  }
+
+  #isRepresented(relatedPerson: string, patient: StoredResource): boolean {
+    const person = this.#slow.resources.get(relatedPerson);
+    return person?.active === true && this.#refs(person, 'patient').includes(`Patient/${patient.id}`);
+  }
+
+  // ---- labels, hidden elements, emergencies ----
+
+  #isCleared(resource: StoredResource): boolean {
+    const { user } = this.#made.principal;
+    const own = (user?.roles ?? []).flatMap((name) => (Object.hasOwn(roles, name) ? [roles[name]] : []));
+    const labels = ((resource.meta as { security?: { system?: string; code?: string }[] }).security ?? []).map(
+      ({ system, code }) => ({ system, code: code?.toUpperCase() ?? '' }),
+    );
+    if (
+      own.some((role) => role?.forPatients) &&
+      labels.some(({ system, code }) => system === ACT_CODE && code === 'NOPAT')
+    )
+      return false;
+    if (own.some((role) => role?.labels === 'all')) return true;
+    return labels.every((label) => !isSensitive(label) || user?.clearance.includes(label.code) === true);
+  }
+
+  /** Elements that every rule by which the type is read hides. */
+  hidden(type: string): string[] {
+    const lists = this.#rules(type)
+      .filter(({ can }) => can.includes('r'))
+      .map(({ hidden = [] }) => hidden);
+    return [...(lists[0] ?? [])].filter((element) => lists.every((list) => list.includes(element)));
+  }
+
+  /** The record of the one patient, read and search alone; the directory and what nobody treats by stay as they are. */
+  #isEmergency(permission: Permission, resource: StoredResource): boolean {
+    const { emergency, scopes, user } = this.#made.principal;
+    if (emergency === undefined || user === undefined || !['r', 's'].includes(permission)) return false;
+    const { resourceType: type } = resource;
+    const mayHelp = user.roles.some((name) => ['clinician', 'clinician-all'].includes(name));
+    if (!mayHelp || SHARED_TYPES.has(type) || type === 'AuditEvent' || this.#isNobodys(resource)) return false;
+    const isScoped = scopes.some(
+      ({ level, type: named, can }) =>
+        level === 'user' && (named === '*' || named === type) && can.includes(permission),
+    );
+    return isScoped && this.#isOf(emergency, resource);
+  }
+
+  // ---- compartments ----
+
+  #isOf(patient: string, resource: StoredResource): boolean {
+    const { resourceType: type, id } = resource;
+    if (SHARED_TYPES.has(type) || this.#isNobodys(resource)) return true;
+    return (type === 'Patient' && id === patient) || this.#patientsOf(resource).includes(patient);
+  }
+
+  /** A Device in the store room. */
+  #isNobodys(resource: StoredResource): boolean {
+    return resource.resourceType === 'Device' && resource.patient === undefined;
+  }
+
+  #patientsOf(resource: StoredResource): string[] {
+    const { resourceType: type } = resource;
+    const codes = type === 'Device' ? ['patient'] : (this.#definitions.compartments.get('Patient')?.get(type) ?? []);
+    return codes
+      .flatMap((code) => this.#refs(resource, code))
+      .flatMap((ref) => (ref.startsWith('Patient/') ? [ref.slice('Patient/'.length)] : []));
+  }
+
+  /** "Type/id" of what a parameter's references name. */
+  #refs(resource: StoredResource, code: string): string[] {
+    if (!this.#definitions.searchParameters(resource.resourceType).has(code)) return [];
+    return this.#slow.values(resource, code).flatMap(({ value }) => {
+      const text = typeof value === 'string' ? value : (value as { reference?: string }).reference;
+      const local = text?.startsWith(`${baseUrl}/`) === true ? text.slice(baseUrl.length + 1) : text;
+      const [, ref] = /^([A-Z][A-Za-z]+\/[A-Za-z0-9.-]{1,64})(?:\/_history\/[^/]+)?$/.exec(local ?? '') ?? [];
+      return ref === undefined ? [] : [ref];
+    });
+  }
+}
