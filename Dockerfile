@@ -28,8 +28,8 @@ USER node
 VOLUME /data
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
-  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.CARELOOM_PORT || process.env.PORT || 8080}/readyz`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
-# careloom listens on loopback only until it has access control, so `-p 8080:8080` leads nowhere: run with
-# `--network host`, or put what talks to it into the same network namespace (`--network container:…`).
+  CMD ["node", "-e", "process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0'; fetch(`http${process.env.CARELOOM_TLS_CERT ? 's' : ''}://127.0.0.1:${process.env.CARELOOM_PORT || process.env.PORT || 8080}/readyz`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+# careloom listens on loopback unless told otherwise, so `-p 8080:8080` leads nowhere: run with `--network host`, or set
+# CARELOOM_HOST=0.0.0.0 with CARELOOM_BASE_URL and TLS or a trusted proxy (see the README).
 ENTRYPOINT ["node", "scripts/careloom.mjs"]
 CMD ["serve"]

@@ -1,6 +1,7 @@
 // The composition root: the only place that knows which store, which engine and which edge work together.
 import { existsSync, readFileSync } from 'node:fs';
 import type { AccessControl, GuardedEngine } from './access-control.ts';
+import type { AuditUpkeep } from './audit-upkeep.ts';
 import { type Clock, systemClock } from './base/clock.ts';
 import { createLog, type Log } from './base/log.ts';
 import { type Config, ConfigError } from './config.ts';
@@ -54,6 +55,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
   const engine = overrides.engine ?? (await openEngine({ config, store, clock, log, renew }));
   let server: Promise<HttpServer> | undefined;
   let accessControl: Promise<AccessControl | undefined> | undefined;
+  let auditUpkeep: AuditUpkeep | undefined;
   let closing: Promise<void> | undefined;
 
   const app: App = {
@@ -72,6 +74,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
     },
     async listen() {
       await engine.upgradeIndex();
+      if (config.audit) auditUpkeep = await openAuditUpkeep();
       const address = await (await app.server()).listen({ host: config.host, port: config.port });
       engine.background?.start();
       return address;
@@ -104,10 +107,17 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
     return openAccessControl({ config, store, engine, clock, onFault });
   }
 
+  async function openAuditUpkeep(): Promise<AuditUpkeep> {
+    const { startAuditUpkeep } = await import('./audit-upkeep.ts');
+    return startAuditUpkeep({ config, store, clock, log, version, record: engine.record });
+  }
+
   async function closeAll(): Promise<void> {
-    await (await server)?.close();
+    // What could not be opened was told by whoever asked for it.
+    await (await server?.catch(() => undefined))?.close();
     await engine.background?.stop();
-    await (await accessControl)?.close();
+    await auditUpkeep?.stop();
+    await (await accessControl?.catch(() => undefined))?.close();
     await store.close();
     await log.flush();
   }

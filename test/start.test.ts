@@ -1,5 +1,5 @@
 // The process from outside: what an operator sees from the first start to the last signal, and what the log keeps quiet.
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { Agent } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,11 +7,12 @@ import { setTimeout as pause } from 'node:timers/promises';
 import t from 'tap';
 import { send } from './support/crash-load.ts';
 import { runCareloom, startServer } from './support/server-process.ts';
+import type { Test } from './support/stores.ts';
 
 t.setTimeout(200_000);
 const folder = mkdtempSync(join(tmpdir(), 'careloom-start-'));
 t.teardown(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
-const env = { CARELOOM_DATA: join(folder, 'data'), CARELOOM_SAMPLE: '' };
+const env = { CARELOOM_DATA: join(folder, 'data'), CARELOOM_SAMPLE: '', CARELOOM_AUTH: 'off' };
 const agent = new Agent({ keepAlive: true });
 t.teardown(() => agent.destroy());
 
@@ -99,16 +100,20 @@ await t.test('stats, verify, reindex and export on that store', async (t) => {
 await t.test('a wrong setting ends the start: name, value, what is accepted', async (t) => {
   const wrong: [Record<string, string>, RegExp][] = [
     [{ CARELOOM_PORT: '99999' }, /CARELOOM_PORT is '99999'.*accepted: a port from 1 to 65535/],
-    [{ CARELOOM_HOST: '0.0.0.0' }, /CARELOOM_HOST is '0\.0\.0\.0'.*loopback/],
-    [{ CARELOOM_HOST: 'example.org' }, /CARELOOM_HOST is 'example\.org'.*loopback/],
+    [{ CARELOOM_HOST: '0.0.0.0', CARELOOM_AUTH: 'off' }, /CARELOOM_HOST is '0\.0\.0\.0'.*CARELOOM_AUTH=off.*loopback/],
+    [{ CARELOOM_HOST: '0.0.0.0' }, /CARELOOM_HOST is '0\.0\.0\.0'.*CARELOOM_TLS_CERT/],
+    [{ CARELOOM_HOST: 'example.org' }, /CARELOOM_HOST is 'example\.org'.*localhost/],
     [{ CARELOOM_STORE: 'postgres://x' }, /CARELOOM_STORE is 'postgres:\/\/x'.*mongodb:/],
-    [{ CARELOOM_AUTH: 'on' }, /CARELOOM_AUTH is 'on'.*accepted: off/],
+    [{ CARELOOM_AUTH: 'no' }, /CARELOOM_AUTH is 'no'.*accepted: on or off/],
+    [{ CARELOOM_TLS_CERT: 'none.pem', CARELOOM_TLS_KEY: 'none.pem' }, /CARELOOM_TLS_CERT: none\.pem cannot be read/],
+    [{ CARELOOM_ISSUERS: 'none.json' }, /CARELOOM_ISSUERS: none\.json cannot be read/],
+    [{ CARELOOM_SECRET: 'short-canary' }, /CARELOOM_SECRET has a value.*32 characters/],
     [{ CARELOOM_TIME_ZONE: 'Mars/Olympus' }, /CARELOOM_TIME_ZONE is 'Mars\/Olympus'.*IANA/],
     [{ CARELOOM_SAMPEL: 'on' }, /CARELOOM_SAMPEL is not a setting; did you mean CARELOOM_SAMPLE/],
     [{ CARELOOM_LINK_SECRET: 'short-canary' }, /CARELOOM_LINK_SECRET has a value.*32 characters/],
   ];
   for (const [setting, says] of wrong) {
-    const ended = await runCareloom(['serve'], { cwd: folder, env: { ...env, ...setting } });
+    const ended = await runCareloom(['serve'], { cwd: folder, env: { ...env, CARELOOM_AUTH: 'on', ...setting } });
     t.equal(ended.code, 2, JSON.stringify(setting));
     t.match(ended.stderr, says);
     t.notMatch(ended.stderr, 'short-canary', 'a secret is not shown');
@@ -119,6 +124,72 @@ await t.test('a wrong setting ends the start: name, value, what is accepted', as
   });
   t.equal(missing.code, 1, 'a database that is not there');
   t.match(missing.stderr, /^careloom: .*database/i);
+});
+
+await t.test('npm start: demo logins, a line that works, and a door for everybody else', async (t) => {
+  const data = join(folder, 'guarded');
+  const guarded = { ...env, CARELOOM_DATA: data, CARELOOM_AUTH: 'on', CARELOOM_RATE_LIMITS: 'off' };
+  const first = await startServer({ cwd: folder, env: guarded, args: ['--sample'] });
+  t.teardown(() => first.kill('SIGKILL'));
+  for (const login of ['admin', 'clinician', 'frontdesk', 'biller', 'patient'])
+    t.match(first.stdout(), new RegExp(`^ +${login} +\\S{19} `, 'm'), login);
+  const token = await works(t, first.stdout());
+  t.equal((await ask(`${first.url}/fhir/Patient?_count=1`))?.status, 401);
+  t.notMatch(first.stderr(), token, 'the token is not in the log');
+  t.equal(statSync(join(data, 'secret')).mode & 0o777, 0o600, 'the secret is for the owner alone');
+  t.strictSame(await first.kill('SIGTERM'), { code: 0, signal: null });
+
+  const second = await startServer({ cwd: folder, env: guarded, args: ['--sample'] });
+  t.teardown(() => second.kill('SIGKILL'));
+  t.notMatch(second.stdout(), 'demo logins', 'passwords are shown once');
+  await works(t, second.stdout());
+  const again = await ask(`${second.url}/fhir/Patient?_count=1`, 'GET', undefined, {
+    authorization: `Bearer ${token}`,
+  });
+  t.equal(again?.status, 200, 'a token outlives the process');
+  t.strictSame(await second.kill('SIGTERM'), { code: 0, signal: null });
+
+  const other = { ...guarded, CARELOOM_SECRET: 'x'.repeat(32) };
+  t.match(await runCareloom(['serve'], { cwd: folder, env: other }), { code: 2, stderr: /set up with/ });
+
+  const plain = { CARELOOM_HOST: '0.0.0.0', CARELOOM_BASE_URL: 'http://127.0.0.1/fhir', CARELOOM_PLAIN_HTTP: 'accept' };
+  const open = await startServer({ cwd: folder, env: { ...guarded, ...plain }, args: ['--sample'] });
+  t.teardown(() => open.kill('SIGKILL'));
+  t.match(open.stderr(), '5 demo logins are shut out');
+  t.notMatch(open.stdout(), 'Bearer');
+  const late = await ask(`${open.url}/fhir/Patient?_count=1`, 'GET', undefined, { authorization: `Bearer ${token}` });
+  t.equal(late?.status, 401, 'with their tokens');
+  await open.kill('SIGTERM');
+});
+
+/** Runs the line that the terminal shows; its token. */
+async function works(t: Test, shown: string): Promise<string> {
+  const [, token = '', url = ''] = /Authorization: Bearer (\S+)' '(\S+)'/.exec(shown) ?? [];
+  const answer = await ask(url, 'GET', undefined, { authorization: `Bearer ${token}` });
+  t.equal(answer?.status, 200);
+  t.equal(JSON.parse(answer?.text ?? '{}').total, 40);
+  return token;
+}
+
+await t.test('without anybody: the link for the first administrator', async (t) => {
+  const guarded = { ...env, CARELOOM_DATA: join(folder, 'empty'), CARELOOM_AUTH: 'on' };
+  const server = await startServer({ cwd: folder, env: guarded });
+  t.teardown(() => server.kill('SIGKILL'));
+  const link = /http:\/\/127\.0\.0\.1:\d+\/auth\/setup\/\S+/.exec(server.stdout())?.[0] ?? '';
+  t.equal((await ask(link))?.status, 200);
+  t.equal((await ask(`${link}x`))?.status, 404);
+  t.notMatch(server.stderr(), link, 'not in the log');
+  t.notMatch(server.stderr(), /setup\/[A-Za-z0-9_-]{20}/);
+  await server.kill('SIGTERM');
+});
+
+await t.test('off is said loudly', async (t) => {
+  const server = await startServer({ cwd: folder, env });
+  t.teardown(() => server.kill('SIGKILL'));
+  t.match(server.stderr(), 'ACCESS CONTROL IS OFF');
+  t.match((await ask(server.url))?.text, 'Access control is off');
+  t.match((await ask(`${server.url}/metrics`))?.text, 'careloom_access_control 0');
+  await server.kill('SIGTERM');
 });
 
 await t.test('the log holds no ids, query values, headers or bodies', async (t) => {

@@ -11,6 +11,7 @@ import type { InteractionBook } from './interactions.ts';
 import type { Launches } from './launch.ts';
 import { lifetimes } from './lifetimes.ts';
 import { neededParameter, OAuthError, parameter, toldOf } from './oauth-error.ts';
+import { page } from './pages/layout.ts';
 import { redirectTo } from './redirect.ts';
 import { coversToken, parseScope, scopeTokens } from './scopes.ts';
 
@@ -33,7 +34,7 @@ async function authorize(request: AuthRequest, context: AuthContext, parts: Part
     target = await targetOf(parameters, parts.clients);
   } catch (error) {
     // Nobody has vouched for the address: the person is told, and sent nowhere.
-    return refusalPage(toldOf(error, context.onFault));
+    return refusalPage(toldOf(error, context.onFault), context);
   }
   try {
     return await begin(parameters, { ...target, context, parts });
@@ -155,14 +156,9 @@ function boundedParameter(parameters: URLSearchParams, name: string): string | u
 }
 
 /** Nothing of the request is on it. */
-function refusalPage({ message }: OAuthError): AuthAnswer {
-  const page = html`<html lang="en"><head><meta charset="utf-8"><title>This app cannot be signed in</title></head>
-<body><main><h1>This app cannot be signed in</h1>
-<p>The app sent you here with a request that is not in order: ${message}.</p>
-<p>Nothing was shared with it. Close this page, or tell the app’s maker.</p></main></body></html>`;
-  return {
-    status: 400,
-    headers: { 'Content-Type': 'text/html; charset=utf-8' },
-    body: `<!doctype html>\n${page.text}`,
-  };
+function refusalPage({ message }: OAuthError, { issuer }: AuthContext): AuthAnswer {
+  const body = html`<p role="alert">The app sent you here with a request that is not in order: ${message}.</p>
+<p>Nothing was shared with it. Close this page, or tell the maker of the app.</p>`;
+  const root = new URL(issuer).pathname.replace(/\/$/, '');
+  return page({ root }, { title: 'This app cannot be signed in', status: 400, body });
 }

@@ -65,7 +65,9 @@ export function createGrants({ records, clock, record, onEnd }: Options, listedM
     get: async (id) => (await kept.get(id))?.value,
     async ofUser(user) {
       const found = await Promise.all((await idsOf(user)).map((id) => book.get(id)));
-      return found.filter((grant) => grant !== undefined).sort((one, other) => other.created - one.created);
+      return found
+        .filter((grant): grant is Grant => grant?.lastUsed !== undefined)
+        .sort((one, other) => other.created - one.created);
     },
     async revoke(id, by) {
       const grant = await book.get(id);
@@ -91,14 +93,13 @@ export function createGrants({ records, clock, record, onEnd }: Options, listedM
     },
     async begin(grant, until) {
       await kept.add(grant.id, grant, until);
+      await byUser.add(`${grant.user} ${grant.id}`, true, grant.expires);
     },
     async confirm(id) {
       const found = await kept.get(id);
       if (found === undefined) return undefined;
       const grant = { ...found.value, lastUsed: clock.now() };
-      if (!(await kept.replace(id, found, grant, grant.expires))) return undefined;
-      await byUser.add(`${grant.user} ${id}`, true, grant.expires);
-      return grant;
+      return (await kept.replace(id, found, grant, grant.expires)) ? grant : undefined;
     },
     async touch(id) {
       const found = await kept.get(id);

@@ -33,11 +33,19 @@ export class OAuthError extends Error {
 
   /** `description` is for the developer of the client: what was wrong, and what is accepted. */
   constructor(code: OAuthErrorCode, description: string, headers: Readonly<Record<string, string>> = {}) {
-    super(description);
+    super(inPlainCharacters(description));
     this.name = 'OAuthError';
     this.code = code;
     this.headers = headers;
   }
+}
+
+/** RFC 6749 appendix A.8: neither quotation marks nor backslashes, and nothing beyond ASCII. */
+function inPlainCharacters(text: string): string {
+  return text
+    .replaceAll('"', "'")
+    .replace(/[^\x20-\x21\x23-\x5b\x5d-\x7e]/g, '?')
+    .slice(0, 500);
 }
 
 /** The one value of a parameter; undefined when it is absent or empty. Throws OAuthError when it is given twice. */

@@ -69,7 +69,8 @@ function queryProblem(
     if (!item.includes('=') || value === '') return 'has a query that is not of the form parameter=value&…';
     if (!parameterPattern.test(name)) return 'has a query with other than plain search parameters (or :in, :not)';
   }
-  return checkQuery?.(type, query);
+  const problem = checkQuery?.(type, query);
+  return problem === undefined ? undefined : `has a query that cannot narrow it: ${problem}`;
 }
 
 /** Percent-decoded; empty when it is not well-formed. A plus sign is a plus sign: scopes are no forms. */

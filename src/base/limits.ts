@@ -199,8 +199,8 @@ export const limits = {
   rateKeysMax: 10_000,
   /** Body of a login, token or registration request. */
   authBodyBytesMax: 64 * 1024,
-  /** Attempts to log in from one address in 15 minutes: a clinic's staff share one, at the start of a shift. */
-  loginsPer15Min: 30,
+  /** Logins, passwords and codes sent from one address in 15 minutes: a clinic's staff share one, at the start of a shift. */
+  loginRequestsPer15Min: 120,
   /** Token requests from one address a second, and in one go. */
   tokenRequestsPerS: 10,
   tokenRequestsBurst: 50,
@@ -249,4 +249,8 @@ export const limits = {
   auditLinesMax: 10_000,
   /** An AuditEvent that a client sends. */
   auditEventBytesMax: 64 * 1024,
+  /** Identity providers that one person signs in by. */
+  identitiesMax: 10,
+  /** Answer of another identity provider to a code: its tokens may have 10,000 characters each. */
+  tokenAnswerBytesMax: 128 * 1024,
 } as const;

@@ -1,23 +1,24 @@
 // Commands on the audit record: verify it, write it out, and report from it. Each leaves a line in the record itself.
-import type { KeyObject } from 'node:crypto';
-import { createReadStream, createWriteStream, existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { createPublicKey, type KeyObject } from 'node:crypto';
+import { createReadStream, createWriteStream, existsSync, readFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
 import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { App } from '../app.ts';
 import { FhirError } from '../base/outcome.ts';
 import { renderRow } from '../fhir/audit/audit-event.ts';
-import { checkpointKey } from '../fhir/audit/checkpoint.ts';
+import { checkpointKeyOf, publicPem } from '../fhir/audit/checkpoint.ts';
 import { createRecorder } from '../fhir/audit/recorder.ts';
 import { verifyRecord } from '../fhir/audit/verify-record.ts';
 import { dateRange } from '../model/dates.ts';
+import { installationSecret } from '../secret.ts';
 import type { AuditRow } from '../store/store.ts';
 import { reportLines } from './audit-report.ts';
 import { exitCodes, type Invocation, textsOf, UsageError, withApp } from './command.ts';
 import { createProgress } from './progress.ts';
 
-const works = { verify, export: exportLines, report };
+const works = { verify, export: exportLines, report, key };
 
 export function audit(invocation: Invocation): Promise<number> {
   const [name = '', ...more] = invocation.operands;
@@ -36,23 +37,36 @@ async function note(
   patients: readonly string[] = [],
 ): Promise<void> {
   const recorder = createRecorder({ audit: store.audit, clock });
-  await recorder.record({ kind, outcome: 'success', detail, patients });
+  await recorder.record({
+    kind,
+    outcome: 'success',
+    detail: `${detail}; by ${operator()} at the command line`,
+    patients,
+  });
+}
+
+/** Who runs this process; a container may have a user without a name. */
+function operator(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return `user ${process.getuid?.() ?? ''}`;
+  }
 }
 
 async function verify(app: App, { values, io }: Invocation): Promise<number> {
   const { store, config } = app;
-  const keyPath = textOf(values.key) ?? join(config.dataDir, 'audit-key.pem');
   const path = textOf(values.checkpoints) ?? config.auditCheckpoints;
   if (textOf(values.checkpoints) !== undefined && !existsSync(path ?? ''))
     throw new UsageError(`--checkpoints ${path} does not exist`);
   const total = (await store.audit.heads()).reduce((sum, { seq }) => sum + seq, 0);
   const progress = createProgress(io, { label: 'audit verify', total });
   const checkpoints = path === undefined || !existsSync(path) ? {} : { checkpoints: linesIn(path) };
-  const key = existsSync(keyPath) ? { key: keyIn(keyPath, config.secret) } : {};
+  const key = await keyFor(app, textOf(values.key));
   let problems = 0;
   for await (const problem of verifyRecord({
     store,
-    ...key,
+    key,
     ...checkpoints,
     onProgress: (done) => progress.update(done),
   })) {
@@ -61,25 +75,28 @@ async function verify(app: App, { values, io }: Invocation): Promise<number> {
     io.out.write(`${problem}\n`);
   }
   progress.end();
-  const against =
-    'key' in key
-      ? 'checkpoints' in checkpoints
-        ? ` and ${path}`
-        : ', without a file of checkpoints'
-      : ', without checkpoints';
+  const against = 'checkpoints' in checkpoints ? ` and ${path}` : ', without a file of checkpoints';
   const said = `${total} lines checked${against}, ${problems} problems`;
   io.out.write(`${said}\n`);
   await note(app, 'verify', said);
   return problems === 0 ? exitCodes.ok : exitCodes.failed;
 }
 
-function keyIn(path: string, secret: string | undefined): KeyObject {
+/** The key in a PEM file, private or public; without one, the installation's own. */
+async function keyFor({ config, store }: App, path: string | undefined): Promise<KeyObject> {
+  if (path === undefined) return checkpointKeyOf(await installationSecret(config, store.records));
+  const pem = readFileSync(path, 'utf8');
   try {
-    return checkpointKey(path, secret);
-  } catch (error) {
-    if (error instanceof Error && 'syscall' in error) throw error;
-    throw new UsageError(`${path} holds no key, or one that another CARELOOM_SECRET locks`);
+    return createPublicKey(pem);
+  } catch {
+    throw new UsageError(`--key ${path} holds no key in PEM`);
   }
+}
+
+/** What another place needs to verify checkpoints. */
+async function key(app: App, { io }: Invocation): Promise<number> {
+  io.out.write(publicPem(await keyFor(app, undefined)));
+  return exitCodes.ok;
 }
 
 async function* linesIn(path: string): AsyncGenerator<string> {

@@ -1,4 +1,5 @@
 // What a command of the command line is: its name, its options, and how it is run. The table of all is in commands.ts.
+import type { Readable } from 'node:stream';
 import type { App } from '../app.ts';
 
 export const exitCodes = { ok: 0, failed: 1, usage: 2 } as const;
@@ -26,6 +27,8 @@ export interface Io {
   err: { write(text: string): unknown };
   /** True when a person watches `err`. */
   isTerminal: boolean;
+  /** Where passwords are read from; the process's standard input when absent. */
+  input?: Readable & { isTTY?: boolean };
   /** Aborted by SIGINT and SIGTERM. */
   signal: AbortSignal;
   environment: Readonly<Record<string, string | undefined>>;

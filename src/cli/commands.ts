@@ -58,9 +58,9 @@ export const commands: readonly Command[] = [
   },
   {
     name: 'audit',
-    operands: 'verify|export|report',
+    operands: 'verify|export|report|key',
     summary:
-      'Check the audit record and its checkpoints (exits with 1 when they do not agree), write it out as NDJSON, or report who saw a patient.',
+      'Check the audit record and its checkpoints (exits with 1 when they do not agree), write it out as NDJSON, report who saw a patient, or show the public key of the checkpoints.',
     options: {
       patient: { type: 'string', value: 'ID', description: 'report: the patient.' },
       disclosures: {
@@ -90,10 +90,55 @@ export const commands: readonly Command[] = [
       key: {
         type: 'string',
         value: 'FILE',
-        description: 'verify: their key, private or public; <CARELOOM_DATA>/audit-key.pem by default.',
+        description: "verify: key of the checkpoints in PEM; the installation's own by default.",
       },
     },
     run: async (invocation) => (await import('./audit.ts')).audit(invocation),
+  },
+  {
+    name: 'client',
+    operands: 'add|list|enable|disable|rotate-secret|registration-token [ID]',
+    summary: 'Register apps and backend services, list them, shut them out or let them in, give them a new secret.',
+    options: {
+      name: { type: 'string', value: 'TEXT', description: 'add: the name that people are shown. Needed.' },
+      id: { type: 'string', value: 'ID', description: 'add: its client_id; chosen by the server by default.' },
+      scope: {
+        type: 'string',
+        value: 'SCOPES',
+        multiple: true,
+        description: 'add: the most it may be granted. Needed.',
+      },
+      redirect: { type: 'string', value: 'URI', multiple: true, description: 'add: a redirect URI; may be repeated.' },
+      launch: { type: 'string', value: 'URL', description: 'add: where the EHR opens it.' },
+      secret: { type: 'boolean', description: 'add: it keeps a secret, which is made and shown once.' },
+      keys: { type: 'string', value: 'FILE|URL', description: 'add: its public keys, a JWK Set; it signs assertions.' },
+      service: { type: 'boolean', description: 'add: a backend service, with system/ scopes; it needs --keys.' },
+      'first-party': { type: 'boolean', description: 'add: ours; it may launch other apps.' },
+      'resource-server': { type: 'boolean', description: 'add: it may ask what tokens of others mean.' },
+    },
+    run: async (invocation) => (await import('./client.ts')).client(invocation),
+  },
+  {
+    name: 'user',
+    operands: 'add|list|disable|enable|password|roles|reset-factors [LOGIN [ROLE…]]',
+    summary:
+      'Add people who may sign in, list them, shut them out or let them in, set passwords and roles, take away second factors. A password is asked for, or read from standard input; it is no argument.',
+    options: {
+      name: { type: 'string', value: 'TEXT', description: 'add: the name of the person. Needed.' },
+      role: { type: 'string', value: 'ROLE', multiple: true, description: 'add: a role; may be repeated. Needed.' },
+      'fhir-user': {
+        type: 'string',
+        value: 'TYPE/ID',
+        description: 'add: the resource that the person is, such as Practitioner/1.',
+      },
+      clearance: {
+        type: 'string',
+        value: 'CODE',
+        multiple: true,
+        description: 'add: code of a restricted label that the person may see; may be repeated.',
+      },
+    },
+    run: async (invocation) => (await import('./user.ts')).user(invocation),
   },
   {
     name: 'help',

@@ -9,6 +9,8 @@ export interface TokenWish {
   client: string;
   redirectUri: string;
   scope: string;
+  /** Id of the patient in context. */
+  patient?: string;
   /** The FHIR base. */
   audience: string;
   /** Milliseconds since the epoch. */
@@ -37,6 +39,7 @@ export async function demoToken({ server }: AccessControl, wish: TokenWish): Pro
     amr: ['swk'],
     scopes: interaction.scopes,
     session: '',
+    ...(wish.patient === undefined ? {} : { patient: wish.patient }),
   });
   const answer = await ask(server, 'POST', '/auth/token', {
     grant_type: 'authorization_code',

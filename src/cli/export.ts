@@ -19,9 +19,10 @@ export async function exportResources(invocation: Invocation): Promise<number> {
   const asked = textsOf(values.type);
   const misspelt = asked.find((type) => !/^[A-Z][A-Za-z]+$/.test(type));
   if (misspelt !== undefined) throw new UsageError(`--type ${misspelt} is not the name of a resource type`);
-  return withApp(invocation, async ({ store }) => {
+  return withApp(invocation, async ({ store, engine }) => {
     const stored = await store.stats();
     const types = asked.length > 0 ? [...new Set(asked)] : [...stored.keys()].sort();
+    await engine.record({ kind: 'export', outcome: 'success', detail: `all of ${types.join(', ')}` });
     const total = types.reduce((sum, type) => sum + (stored.get(type) ?? 0), 0);
     const progress = createProgress(io, { label: 'export', total });
     const counts = new Map<string, number>();

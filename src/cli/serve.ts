@@ -31,7 +31,7 @@ function greeting({ config, store }: App, ways: string): string {
 }
 
 /** How people get in: lines for the terminal. Nothing of it goes to the log. */
-async function waysIn(app: App, io: Io, hasSample: boolean): Promise<string> {
+async function waysIn(app: App, io: Io, wantsSample: boolean): Promise<string> {
   const control = await app.accessControl();
   if (control === undefined) {
     io.err.write(
@@ -42,12 +42,11 @@ async function waysIn(app: App, io: Io, hasSample: boolean): Promise<string> {
   const shutOut = await shutOutDemoPeople(app, control);
   if (shutOut > 0)
     io.err.write(`${shutOut} demo logins are shut out, because the server can be reached from elsewhere\n`);
-  if (hasSample && isLoopback(app.config.host)) {
-    const logins = await addDemoPeople(app, control);
-    return `${logins}${await tryLine(app, control)}`;
-  }
+  const wantsDemo = wantsSample && isLoopback(app.config.host);
+  const logins = wantsDemo ? await addDemoPeople(app, control) : '';
+  const line = wantsDemo ? await tryLine(app, control) : '';
   const link = await control.accounts.firstAdmin.link();
-  if (link === undefined) return '';
+  if (link === undefined) return logins + line;
   const root = app.config.baseUrl.replace(/\/fhir$/, '');
   return `  nobody can sign in yet; the first administrator begins here, within a day:\n    ${root}${link}\n`;
 }

@@ -2,6 +2,7 @@
 import { FhirError } from '../base/outcome.ts';
 import type { Definitions } from '../model/definitions.ts';
 import { json } from './answer.ts';
+import { AUDIT_PARAMETERS } from './audit/audit-parameters.ts';
 import type { EngineContext } from './context.ts';
 import type { Answer } from './interaction.ts';
 import { type Operation, operationsAt } from './operations/operation.ts';
@@ -44,6 +45,7 @@ export function createCapabilities(
   context: EngineContext,
   software: Software,
   security?: Security,
+  isRecorded = false,
 ): (query: string) => Answer {
   let made: { of: Definitions; body: Uint8Array } | undefined;
   return (query) => {
@@ -53,15 +55,14 @@ export function createCapabilities(
     }
     const { definitions } = context;
     if (made?.of !== definitions)
-      made = { of: definitions, body: json(capabilityStatement(context, software, security)) };
+      made = { of: definitions, body: json(capabilityStatement(context, { software, security, isRecorded })) };
     return { status: 200, headers: {}, body: made.body, interaction: 'capabilities' };
   };
 }
 
 function capabilityStatement(
   { definitions, baseUrl }: EngineContext,
-  software: Software,
-  security: Security | undefined,
+  { software, security, isRecorded }: { software: Software; security: Security | undefined; isRecorded: boolean },
 ): object {
   return {
     resourceType: 'CapabilityStatement',
@@ -77,7 +78,9 @@ function capabilityStatement(
       {
         mode: 'server',
         ...(security === undefined ? {} : { security: securityOf(security) }),
-        resource: definitions.resourceTypes.map((type) => resourceCapability(type, definitions)),
+        resource: definitions.resourceTypes.map((type) =>
+          type === 'AuditEvent' && isRecorded ? recordCapability(definitions) : resourceCapability(type, definitions),
+        ),
         interaction: SYSTEM_INTERACTIONS.map((code) => ({ code })),
         searchParam: searchParams('Resource', definitions),
         ...offered(operationsAt(operations, 'system')),
@@ -132,12 +135,24 @@ function resourceCapability(type: string, definitions: Definitions): object {
   };
 }
 
+/** AuditEvents while the server keeps its own record: lines of it, which nobody changes. */
+function recordCapability(definitions: Definitions): object {
+  return {
+    type: 'AuditEvent',
+    profile: 'http://hl7.org/fhir/StructureDefinition/AuditEvent',
+    interaction: ['read', 'vread', 'search-type', 'create'].map((code) => ({ code })),
+    versioning: 'versioned',
+    searchParam: searchParams('AuditEvent', definitions).filter(({ name }) => AUDIT_PARAMETERS.has(name)),
+    documentation: "The server's own audit record, in the form of IHE's Basic Audit Log Patterns.",
+  };
+}
+
 /** "An array is never empty": nothing where none is offered. */
 function offered(some: readonly Operation[]): { operation?: object[] } {
   return some.length === 0 ? {} : { operation: some.map(({ code, definition }) => ({ name: code, definition })) };
 }
 
-function searchParams(type: string, definitions: Definitions): object[] {
+function searchParams(type: string, definitions: Definitions): { name: string }[] {
   return [...definitions.searchParameters(type).values()]
     .filter(isSearchable)
     .map(({ code, url, type: kind, isBuilding }) => ({

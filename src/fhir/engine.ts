@@ -7,7 +7,7 @@ import { createJobs, type JobHandler } from '../jobs/jobs.ts';
 import type { Definitions } from '../model/definitions.ts';
 import { parseJson } from '../model/json.ts';
 import type { Store } from '../store/store.ts';
-import { authorizedCommit } from './access/commit.ts';
+import { authorizedWrites } from './access/commit.ts';
 import { createAccess } from './access/compile.ts';
 import { createEmergencies } from './access/emergencies.ts';
 import { keptCallers, type Renew } from './access/kept-caller.ts';
@@ -109,7 +109,7 @@ export async function createEngine(
   };
   const recorder = options.audit === true ? createRecorder({ audit: store.audit, clock }) : undefined;
   const callerOf = createAccess(() => context);
-  const capabilities = createCapabilities(context, options.software, options.security);
+  const capabilities = createCapabilities(context, options.software, options.security, options.audit);
 
   const performIn =
     (context: EngineContext): Engine['perform'] =>
@@ -139,7 +139,7 @@ export async function createEngine(
   const within = (context: EngineContext, caller: Caller): EngineContext => {
     if (caller.kind !== 'principal') return context;
     const store = maskedStore(context.store, caller, context);
-    return { ...context, store, commit: authorizedCommit(caller, context), grant: caller.principal?.grant };
+    return { ...context, store, ...authorizedWrites(caller, context), grant: caller.principal?.grant };
   };
 
   /** The preferences that change how a request is worked on, whatever it asks for. */

@@ -63,7 +63,7 @@ interface Context extends AuthRoutesOptions {
 }
 
 const rates: Readonly<Record<NonNullable<AuthRoute['rate']>, Rate>> = {
-  login: { perSecond: limits.loginsPer15Min / 900, burst: limits.loginsPer15Min },
+  login: { perSecond: limits.loginRequestsPer15Min / 900, burst: limits.loginRequestsPer15Min },
   token: { perSecond: limits.tokenRequestsPerS, burst: limits.tokenRequestsBurst },
   register: { perSecond: limits.registrationsPerHour / 3600, burst: limits.registrationsPerHour },
   page: { perSecond: limits.authPagesPerS, burst: limits.authPagesBurst },

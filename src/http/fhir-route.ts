@@ -116,6 +116,7 @@ export class FhirRoute {
     const settle = () => {
       this.#inWork--;
       this.#release(request);
+      this.#releaseSlotWhenRead(request);
     };
     this.#engineAnswer(request, caller).then(
       (answer) => {
@@ -196,7 +197,19 @@ export class FhirRoute {
 
   #release(request: HttpRequest): void {
     if (request.bodyBytes > 0) this.#options.budget.release(request.bodyBytes);
-    if (request.slotOf !== undefined) this.#options.slots?.release(request.slotOf);
+  }
+
+  /** An answer that its client does not read is in memory, and counts as work until it is read or given up. */
+  #releaseSlotWhenRead(request: HttpRequest): void {
+    const { response, slotOf } = request;
+    if (slotOf === undefined) return;
+    const release = () => {
+      if (request.slotOf === undefined) return;
+      request.slotOf = undefined;
+      this.#options.slots?.release(slotOf);
+    };
+    if (response.destroyed || response.writableFinished) release();
+    else response.once('finish', release).once('close', release);
   }
 
   #takeSlot(request: HttpRequest, { principal }: Caller): void {

@@ -396,6 +396,11 @@ export interface Store {
   /** Counts up to `cap`, then says the count is not exact. */
   count(alias: Alias, options: { cap: number; budgetMs: number }, filter: Filter): Promise<Count>;
   history(search: HistorySearch, filter: Filter): Promise<Page>;
+  /**
+   * The different keys from ≤ key < to that live resources have, in order; undefined when there are more than `max`. They
+   * may be of resources that the caller may not see: they tell where to look, and are not for showing.
+   */
+  keysIn(span: { from: Key; to: Key }, max: number): Promise<readonly Key[] | undefined>;
   commit(commit: Commit): Promise<Written[]>;
 
   readonly records: Records;

@@ -12,7 +12,7 @@ await onBothStores(t, async (t, adapter) => {
     const bench = await benchOn(t, adapter);
     const challengeOf = async (authorization: string | undefined) => {
       const error = await bench.server.authenticate(authorization, '').catch((thrown: unknown) => thrown);
-      t.ok(error instanceof FhirError && error.status === 401, authorization?.slice(0, 20));
+      t.ok(error instanceof FhirError && error.status === 401, (authorization ?? 'nothing').slice(0, 20));
       return error instanceof FhirError ? error.headers['WWW-Authenticate'] : '';
     };
     t.equal(await challengeOf(undefined), 'Bearer realm="careloom"', 'no error where nothing was sent');

@@ -4,9 +4,10 @@ import { createHmac, randomBytes } from 'node:crypto';
 import { createAuthorizationServer } from '../../src/auth/authorization-server.ts';
 import type { AuthAnswer, AuthRequest, AuthRoute } from '../../src/auth/exchange.ts';
 import type { PatientChoice } from '../../src/auth/interaction.ts';
-import { createPages } from '../../src/auth/pages/pages.ts';
+import { createPages, type PagesOptions } from '../../src/auth/pages/pages.ts';
 import { createAccounts } from '../../src/auth/users/accounts.ts';
 import type { AccountEvent } from '../../src/auth/users/events.ts';
+import type { ExternalLoginParts } from '../../src/auth/users/external-login.ts';
 import type { NewUser, User } from '../../src/auth/users/user.ts';
 import type { Adapter, Test } from '../support/stores.ts';
 import { issuer, type TestClock, testClock } from './support.ts';
@@ -23,7 +24,12 @@ export const patients: readonly PatientChoice[] = [
 export type Site = Awaited<ReturnType<typeof siteOn>>;
 
 /** The authorization server and its pages on a fresh store. Nobody sees the patient `far`; Patient/x sees x alone. */
-export async function siteOn(t: Test, adapter: Adapter, names: readonly PatientChoice[] = patients) {
+export async function siteOn(
+  t: Test,
+  adapter: Adapter,
+  names: readonly PatientChoice[] = patients,
+  external?: (parts: Pick<ExternalLoginParts, 'records' | 'clock'>) => NonNullable<PagesOptions['external']>,
+) {
   const clock = testClock();
   const { store, close } = await adapter.open(clock);
   const { records } = store;
@@ -72,6 +78,7 @@ export async function siteOn(t: Test, adapter: Adapter, names: readonly PatientC
       events.push(event);
     },
     onFault,
+    ...(external === undefined ? {} : { external: external({ records, clock }) }),
   });
   t.teardown(async () => {
     await server.close();

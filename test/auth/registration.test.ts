@@ -69,6 +69,83 @@ await onBothStores(t, async (t, adapter) => {
     await bench.server.clients.setState(json.client_id, 'active');
     t.equal((await call(bench.server, 'GET', url)).status, 303, 'approved');
   });
+
+  await t.test(
+    'keys at a URL: fetched through the guard, kept as their server says, and anew for a new kid',
+    async (t) => {
+      let [fetches, control, published] = [0, 'max-age=60', [rsa]];
+      const keySet = createServer((_, response) => {
+        fetches++;
+        const keys = published.map(({ publicJwk }) => publicJwk);
+        response.setHeader('cache-control', control).end(JSON.stringify({ keys }));
+      });
+      await new Promise<void>((resolve) => keySet.listen(0, '127.0.0.1', resolve));
+      t.teardown(() => keySet.close());
+      const jwksUri = `http://127.0.0.1:${(keySet.address() as AddressInfo).port}/jwks`;
+      const bench = await benchOn(t, adapter);
+      const { client } = await bench.server.clients.add({
+        name: 'Bulk client',
+        authentication: 'private_key_jwt',
+        jwksUri,
+        grantTypes: ['client_credentials'],
+        scopes: ['system/*.rs'],
+      });
+      const ask = async (key: TestKey, header: Record<string, unknown> = {}) => {
+        const proof = await assertionForm({ key, client: client.id, clock: bench.clock, header });
+        const form = { grant_type: 'client_credentials', scope: 'system/*.rs', ...proof };
+        return (await call(bench.server, 'POST', '/auth/token', { form })).status;
+      };
+      t.equal(await ask(rsa), 200);
+      t.equal(await ask(rsa, { jku: jwksUri }), 200, 'a jku that is the registered URL');
+      t.equal(fetches, 1);
+      t.equal(await ask(ec), 401, 'a kid that is not there');
+      published = [rsa, ec];
+      bench.clock.pass(31_000);
+      t.equal(await ask(ec), 200, 'a new key');
+      t.equal(fetches, 2);
+      published = [ec];
+      bench.clock.pass(61_000);
+      t.equal(await ask(rsa), 401, 'a key that was withdrawn');
+      control = 'no-store';
+      bench.clock.pass(61_000);
+      await ask(ec);
+      const before = fetches;
+      t.equal(await ask(ec), 200);
+      t.equal(fetches, before + 1, 'not kept against its server’s will');
+      keySet.close();
+      keySet.closeAllConnections();
+      t.equal(await ask(ec), 401, 'a server that is gone');
+      t.equal(bench.faults.length, 1, 'is told to the log');
+    },
+  );
+
+  await t.test(
+    'signing keys change every 90 days; old ones stay published while what they signed may live',
+    async (t) => {
+      const bench = await benchOn(t, adapter);
+      const kids = async (server = bench.server) =>
+        (await call(server, 'GET', '/auth/jwks')).json.keys.map(({ kid }: { kid: string }) => kid);
+      const [first] = await kids();
+      t.same(await kids(bench.another()), [first], 'servers on one store share them');
+      t.notMatch(
+        JSON.stringify(await bench.store.records.list('signing-keys', { limit: 1 })),
+        /"d":/,
+        'encrypted where they are kept',
+      );
+      bench.clock.pass(90 * 24 * 3_600_000);
+      const after = await kids();
+      t.equal(after.length, 2);
+      t.equal(after[1], first, 'the old one is still there');
+      bench.clock.pass(90 * 24 * 3_600_000);
+      t.notOk((await kids()).includes(first), 'and goes with the next');
+      const app = await addPublicApp(bench);
+      const stranger = bench.another({ secret: 'another secret of at least thirty-two characters' });
+      const before = (await kids()).length;
+      t.ok((await tokensFor({ ...bench, server: stranger }, app, { scope: 'openid user/*.rs' })).json.id_token);
+      t.equal(bench.faults.length, 1, 'a key that another secret encrypted is told to the log');
+      t.equal((await kids(stranger)).length, before + 1, 'and replaced; what it signed is still valid');
+    },
+  );
 });
 
 t.test('registrations that are refused', async (t) => {
@@ -147,77 +224,6 @@ t.test('what an operator registers is checked the same', async (t) => {
   await t.rejects(add({ grantTypes: ['client_credentials'] }), 'a backend service proves itself by keys');
   await t.rejects(bench.server.clients.rotateSecret('growth-chart'), 'it has none');
   await t.rejects(bench.server.clients.setState('nobody', 'disabled'));
-});
-
-t.test('keys at a URL: fetched through the guard, kept as their server says, and anew for a new kid', async (t) => {
-  let [fetches, control, published] = [0, 'max-age=60', [rsa]];
-  const keySet = createServer((_, response) => {
-    fetches++;
-    const keys = published.map(({ publicJwk }) => publicJwk);
-    response.setHeader('cache-control', control).end(JSON.stringify({ keys }));
-  });
-  await new Promise<void>((resolve) => keySet.listen(0, '127.0.0.1', resolve));
-  t.teardown(() => keySet.close());
-  const jwksUri = `http://127.0.0.1:${(keySet.address() as AddressInfo).port}/jwks`;
-  const bench = await benchOn(t, sqlite);
-  const { client } = await bench.server.clients.add({
-    name: 'Bulk client',
-    authentication: 'private_key_jwt',
-    jwksUri,
-    grantTypes: ['client_credentials'],
-    scopes: ['system/*.rs'],
-  });
-  const ask = async (key: TestKey, header: Record<string, unknown> = {}) => {
-    const proof = await assertionForm({ key, client: client.id, clock: bench.clock, header });
-    const form = { grant_type: 'client_credentials', scope: 'system/*.rs', ...proof };
-    return (await call(bench.server, 'POST', '/auth/token', { form })).status;
-  };
-  t.equal(await ask(rsa), 200);
-  t.equal(await ask(rsa, { jku: jwksUri }), 200, 'a jku that is the registered URL');
-  t.equal(fetches, 1);
-  t.equal(await ask(ec), 401, 'a kid that is not there');
-  published = [rsa, ec];
-  bench.clock.pass(31_000);
-  t.equal(await ask(ec), 200, 'a new key');
-  t.equal(fetches, 2);
-  published = [ec];
-  bench.clock.pass(61_000);
-  t.equal(await ask(rsa), 401, 'a key that was withdrawn');
-  control = 'no-store';
-  bench.clock.pass(61_000);
-  await ask(ec);
-  const before = fetches;
-  t.equal(await ask(ec), 200);
-  t.equal(fetches, before + 1, 'not kept against its server’s will');
-  keySet.close();
-  keySet.closeAllConnections();
-  t.equal(await ask(ec), 401, 'a server that is gone');
-  t.equal(bench.faults.length, 1, 'is told to the log');
-});
-
-t.test('signing keys change every 90 days; old ones stay published while what they signed may live', async (t) => {
-  const bench = await benchOn(t, sqlite);
-  const kids = async (server = bench.server) =>
-    (await call(server, 'GET', '/auth/jwks')).json.keys.map(({ kid }: { kid: string }) => kid);
-  const [first] = await kids();
-  t.same(await kids(bench.another()), [first], 'servers on one store share them');
-  t.notMatch(
-    JSON.stringify(await bench.store.records.list('signing-keys', { limit: 1 })),
-    /"d":/,
-    'encrypted where they are kept',
-  );
-  bench.clock.pass(90 * 24 * 3_600_000);
-  const after = await kids();
-  t.equal(after.length, 2);
-  t.equal(after[1], first, 'the old one is still there');
-  bench.clock.pass(90 * 24 * 3_600_000);
-  t.notOk((await kids()).includes(first), 'and goes with the next');
-  const strange = await benchOn(t, sqlite);
-  await kids(strange.server);
-  const { createAuthorizationServer } = await import('../../src/auth/authorization-server.ts');
-  t.type(createAuthorizationServer, 'function');
-  const app = await addPublicApp(strange);
-  t.ok((await tokensFor(strange, app, { scope: 'openid user/*.rs' })).json.id_token);
 });
 
 t.test('a client of the operator’s may be listed page by page', async (t) => {

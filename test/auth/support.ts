@@ -12,6 +12,7 @@ import type { AuthEvent, AuthUser } from '../../src/auth/context.ts';
 import type { AuthRequest } from '../../src/auth/exchange.ts';
 import { type Decision, isBound } from '../../src/auth/interaction.ts';
 import { createOutbound } from '../../src/base/net.ts';
+import { openMongoStore } from '../../src/store/mongo/open.ts';
 import type { Store } from '../../src/store/store.ts';
 import type { Adapter, Test } from '../support/stores.ts';
 
@@ -47,7 +48,9 @@ export interface Bench {
   /** Sessions that are alive. */
   sessions: Set<string>;
   /** A second server on the same store. */
-  another(): AuthorizationServer;
+  another(change?: Partial<AuthorizationServerOptions>): AuthorizationServer;
+  /** The same, on MongoDB by a connection of its own, as another process would have. */
+  elsewhere(): Promise<AuthorizationServer>;
 }
 
 export const practitioner: AuthUser = {
@@ -72,13 +75,14 @@ export async function benchOn(
   more: Partial<AuthorizationServerOptions> = {},
 ): Promise<Bench> {
   const clock = testClock();
-  const { store, close } = await adapter.open(clock);
+  const { store, url, close } = await adapter.open(clock);
+  const others: Store[] = [];
   const events: AuthEvent[] = [];
   const faults: unknown[] = [];
   const users = new Map([practitioner, patientUser].map((user) => [user.id, user]));
   const sessions = new Set(['session-1']);
   const servers: AuthorizationServer[] = [];
-  const another = (): AuthorizationServer => {
+  const another = (change: Partial<AuthorizationServerOptions> = {}): AuthorizationServer => {
     const server = createAuthorizationServer({
       records: store.records,
       clock,
@@ -94,16 +98,24 @@ export async function benchOn(
       onFault: (error) => faults.push(error),
       outbound: createOutbound({ allowLoopback: true }),
       ...more,
+      ...change,
     });
     servers.push(server);
     return server;
   };
   const server = another();
+  const elsewhere = async (): Promise<AuthorizationServer> => {
+    if (!store.isShared) return another();
+    const connection = await openMongoStore({ url, clock });
+    others.push(connection);
+    return another({ records: connection.records });
+  };
   t.teardown(async () => {
+    await Promise.all(others.map((each) => each.close()));
     await Promise.all(servers.map((each) => each.close()));
     await close();
   });
-  return { server, store, clock, events, faults, users, sessions, another };
+  return { server, store, clock, events, faults, users, sessions, another, elsewhere };
 }
 
 export interface Reply {

@@ -75,7 +75,7 @@ await onBothStores(t, async (t, adapter) => {
 
   await t.test('threat 28: of twelve that redeem one code at two servers, at most one wins', async (t) => {
     const bench = await benchOn(t, adapter);
-    const servers = [bench.server, bench.another()] as const;
+    const servers = [bench.server, await bench.elsewhere()] as const;
     const app = await addPublicApp(bench);
     for (let round = 0; round < 5; round++) {
       const form = { ...(await codeFor(bench, app, offline)), client_id: app.id };
@@ -95,7 +95,7 @@ await onBothStores(t, async (t, adapter) => {
 
   await t.test('threat 28: of twelve that use one refresh token at two servers, one wins', async (t) => {
     const bench = await benchOn(t, adapter);
-    const servers = [bench.server, bench.another()] as const;
+    const servers = [bench.server, await bench.elsewhere()] as const;
     const app = await addPublicApp(bench);
     for (let round = 0; round < 5; round++) {
       const { json } = await tokensFor(bench, app, offline);

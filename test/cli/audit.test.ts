@@ -3,9 +3,10 @@ import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { systemClock } from '../../src/base/clock.ts';
-import { checkpointKey } from '../../src/fhir/audit/checkpoint.ts';
+import { checkpointKeyOf, publicPem } from '../../src/fhir/audit/checkpoint.ts';
 import { createCheckpoints } from '../../src/fhir/audit/checkpoints.ts';
 import type { Caller, Principal } from '../../src/fhir/caller.ts';
+import { installationSecret } from '../../src/secret.ts';
 import { openSqliteStore } from '../../src/store/sqlite/open.ts';
 import { principal, recordingOn } from '../fhir/audit/support.ts';
 import { tampering } from '../fhir/audit/tamper.ts';
@@ -38,10 +39,11 @@ async function recorded(t: T) {
   await ask('Patient?name=quennell', { caller: by({ client: 'exchange' }) });
   await ask('Patient/a', { caller: by({ emergency: 'a' }) });
   const clock = systemClock;
+  const secret = await installationSecret({ secret: undefined, dataDir: made.folder }, store.records);
   const checkpoints = createCheckpoints({
     store,
     clock,
-    key: checkpointKey(join(made.folder, 'audit-key.pem')),
+    key: checkpointKeyOf(secret),
     path: join(made.folder, 'checkpoints'),
     record: async () => {},
     onFault: (error) => {
@@ -67,13 +69,21 @@ t.test('verify: 0 when the record is sound, 1 with a sentence for each problem',
     out: /row 4 changed.*\n.*1 problems/,
   });
   const key = join(folder, 'other.pem');
-  checkpointKey(key);
-  t.match(await run('audit', 'verify', '--checkpoints', checkpoints, '--key', key), {
-    code: 1,
-    out: /not signed by this key/,
-  });
+  writeFileSync(key, publicPem(checkpointKeyOf('another')));
+  const wrong = await run('audit', 'verify', '--checkpoints', checkpoints, '--key', key);
+  t.match(wrong, { code: 1, out: /not signed by this key/ });
   writeFileSync(key, 'nonsense');
   t.match(await run('audit', 'verify', '--key', key), { code: 2, err: /holds no key/ });
+});
+
+t.test('key: what another place needs to verify', async (t) => {
+  const { run, folder } = await recorded(t);
+  const key = join(folder, 'public.pem');
+  const shown = await run('audit', 'key');
+  t.match(shown, { code: 0, out: /^-----BEGIN PUBLIC KEY-----/ });
+  writeFileSync(key, shown.out);
+  const found = await run('audit', 'verify', '--checkpoints', join(folder, 'checkpoints'), '--key', key);
+  t.match(found, { code: 0, out: / 0 problems/ });
 });
 
 t.test('verify: a truncated end is found', async (t) => {

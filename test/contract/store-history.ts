@@ -211,7 +211,38 @@ const filteredAsOf: Case = async (t, store, clock) => {
   sameVersions(t, await versionsOf(store, { current, of }, filter), ['Alpha/r1/2', 'Alpha/r1/1']);
 };
 
+const keysHandedBack: Case = async (t, store) => {
+  const own = (name: string): string => `@own:${name}`;
+  await commit(store, write('Alpha', 'a', { keys: [own('p'), 'a.tok1'] }));
+  await commit(store, write('Alpha', 'a', { keys: [own('q'), own('r')] }));
+  await commit(store, write('Beta', 'b', { keys: [] }));
+  const keysOf = [own('')];
+  const of = (row: Row | undefined): unknown => row?.keys && [...row.keys].sort();
+  const now = [own('q'), own('r')];
+  t.same(of(await store.read('Alpha', 'a', everything, keysOf)), now);
+  t.same(of(await store.read('Beta', 'b', everything, keysOf)), [], 'none is a list without any');
+  t.equal((await store.read('Alpha', 'a', everything))?.keys, undefined, 'unasked, none');
+  const filtered = { of: () => key(own('q')) };
+  t.same(of(await store.read('Alpha', 'a', filtered, keysOf)), now, 'through a filter as well');
+  t.same(of(await store.readVersion('Alpha', 'a', 1, everything, keysOf)), [own('p')]);
+  t.same(of(await store.readVersion('Alpha', 'a', 2, everything, keysOf)), now);
+  const many = await store.readMany(
+    [
+      { type: 'Alpha', id: 'a' },
+      { type: 'Alpha', id: 'none' },
+    ],
+    everything,
+    keysOf,
+  );
+  t.same(many.map(of), [now, undefined]);
+  await commit(store, deletion('Alpha', 'a'));
+  t.same(of(await store.read('Alpha', 'a', everything, keysOf)), now, 'of a deletion, those of the version before');
+  const { rows } = await store.history({ type: 'Alpha', limit: 9, budgetMs: BUDGET, keysOf }, everything);
+  t.same(rows.map(of), [now, now, [own('p')]]);
+};
+
 const cases: Record<string, Case> = {
+  'reads and history hand back the keys asked for': keysHandedBack,
   'history is newest first, with deletions, in pages': history,
   'history shows what the filter lets through': hiddenHistory,
   'history of what was current within a range of time': asOf,

@@ -4,6 +4,7 @@ import type {
   Condition,
   Explanation,
   Filter,
+  OrdRange,
   Search,
   Slice,
   SortKey,
@@ -525,7 +526,20 @@ const explanations: Case = async (t, store) => {
   const byTime: SortKey = { by: 'lastUpdated', descending: true };
   t.match(await explained(all, { order: [byTime], limit: 3 }), { plan: 'walk', source: { kind: 'lastUpdated' } });
   const joined = await explained(not(referred({ type: 'Beta', where: key('a.tok1') })), { limit: 5 });
-  t.match(joined, { plan: 'walk', residual: { kind: 'not', of: { kind: 'referred' } } });
+  t.match(joined, { plan: 'walk', residual: all }, 'a join that matches nothing needs no check');
+  const dated: Condition = { kind: 'ord', from: 3 * DAY, to: 5 * DAY };
+  const within = { ord: { from: 3 * DAY, to: 5 * DAY } };
+  t.match(await explained(dated), {
+    plan: 'walk',
+    source: { kind: 'keys', of: [{ key: '@typeAlpha', ...within }] },
+    residual: all,
+    counts: [],
+  });
+  t.match(await explained(and(key('a.tok1'), dated)), {
+    source: { kind: 'keys', of: [{ key: 'a.tok1', ...within }] },
+    residual: all,
+  });
+  t.match(await explained(and(key('a.tok1'), or(dated, span('a.str2', 'a.str5')))), { plan: 'walk' });
   const few = await explained(not(key('a.tok1')), {
     limit: 2,
     order: [{ by: 'keys', prefix: 'a.str', descending: true }],
@@ -537,7 +551,62 @@ const explanations: Case = async (t, store) => {
   t.equal((await store.search(search(all), everything)).explanation, undefined, 'unasked, none');
 };
 
+const clinicalDates: Case = async (t, store) => {
+  await people(store);
+  const ord = (from?: number, to?: number): Condition => ({
+    kind: 'ord',
+    ...(from === undefined ? {} : { from }),
+    ...(to === undefined ? {} : { to }),
+  });
+  const told = (from: string, to: string, dates: OrdRange): Condition => ({ kind: 'span', from, to, ord: dates });
+  const expected: [title: string, where: Condition, ids: string][] = [
+    ['from', ord(2 * DAY), 'a2 a3 a5 a6'],
+    ['to', ord(undefined, 3 * DAY), 'a1 a2'],
+    ['half-open', ord(2 * DAY, 3 * DAY), 'a2'],
+    ['any, of those that have one', ord(), 'a1 a2 a3 a5 a6'],
+    ['none lies before all', ord(NO_ORD, 2 * DAY), 'a1'],
+    ['the wrong way round', ord(3 * DAY, 2 * DAY), ''],
+    ['not', not(ord(2 * DAY)), 'a1 a4'],
+    ['two', and(ord(2 * DAY), ord(undefined, 5 * DAY)), 'a2 a3'],
+    ['two that do not meet', and(ord(3 * DAY), ord(undefined, 2 * DAY)), ''],
+    ['beside a key', and(key('a.tok1'), ord(2 * DAY)), 'a2'],
+    ['or a key', or(key('a.tok1'), ord(5 * DAY)), 'a1 a2 a5 a6'],
+    ['or a stretch of keys', or(ord(5 * DAY), span('a.str', 'a.sts')), 'a1 a2 a4 a5 a6'],
+    ['or a stretch without entries', or(ord(5 * DAY), span('a.xyz', 'a.xzz')), 'a5 a6'],
+    ['or a stretch that tells', or(ord(5 * DAY), told('a.tok', 'a.tok2', { to: 3 * DAY })), 'a1 a2 a5 a6'],
+    ['of what refers', refers({ type: 'Beta', where: ord(2 * DAY) }), 'a4'],
+    ['of what is referred by', referred({ type: 'Beta', where: ord(2 * DAY) }), 'a2'],
+  ];
+  for (const [title, where, ids] of expected) {
+    for (const by of ['ord', 'lastUpdated'] as const) {
+      for (const descending of [true, false]) {
+        const rows = await paged(store, search(where, { order: [{ by, descending }], limit: 1 }));
+        t.equal(
+          rows
+            .map(({ id }) => id)
+            .sort()
+            .join(' '),
+          ids,
+          title,
+        );
+      }
+    }
+    const { count } = await store.count({ type: 'Alpha', where }, { cap: 9, budgetMs: BUDGET }, everything);
+    t.equal(count, ids.split(' ').filter((id) => id !== '').length, title);
+  }
+};
+
+const keysPresent: Case = async (t, store) => {
+  await people(store);
+  const tokens = { from: 'a.tok', to: 'a.tol' };
+  t.same(await store.keysIn(tokens, 3), ['a.tok1', 'a.tok2', 'a.tok3'], 'of any type');
+  t.same(await store.keysIn(tokens, 2), undefined, 'more than were asked for');
+  t.same(await store.keysIn({ from: 'a.refAlpha/a5', to: 'a.refAlpha/a6' }, 9), [], 'of nothing that was deleted');
+};
+
 const cases: Record<string, Case> = {
+  'conditions on clinical dates': clinicalDates,
+  'the keys of a stretch': keysPresent,
   'every kind of condition finds what it says': conditions,
   'lastUpdated ranges are half-open': lastUpdatedRanges,
   'keys compare by their UTF-8 bytes': unicode,

@@ -58,7 +58,7 @@ const ofRace = (id: string, code: string, more: object = {}) => ({
   ...more,
 });
 
-interface Setting extends TestEngine {
+interface Setting extends Omit<TestEngine, 'askAs'> {
   opened: Opened;
   put(resource: { resourceType: string; id: string }): Promise<Reply>;
   /** Of store and index, and faults in the background. */

@@ -1,4 +1,5 @@
 // The routes of the authorization server and its pages as browsers and apps meet them.
+import fc from 'fast-check';
 import t from 'tap';
 import type { AuthAnswer, AuthRequest, AuthRoute } from '../../src/auth/exchange.ts';
 import { limits } from '../../src/base/limits.ts';
@@ -179,12 +180,60 @@ t.test('failures are plain, and say nothing of ours', async (t) => {
   t.equal((await server.inject('/auth/elsewhere')).statusCode, 404);
 });
 
+t.test('whatever is sent is read, or refused with 4xx', async (t) => {
+  const { server, lines } = served(
+    ({ query, form, json, params, cookie, header }) => ({
+      status: 200,
+      body: { seen: [[...query], [...form], json === undefined, params, cookie('s') ?? null, header('x-odd') ?? null] },
+    }),
+    { access: { limitsRates: false } },
+  );
+  const text = fc.oneof(
+    fc.string({ unit: 'binary' }),
+    fc.string(),
+    fc.constantFrom('%', '%zz', '%00', '..', '__proto__'),
+  );
+  const visible = fc.string({ unit: fc.constantFrom(...'ab=;,"%& \t{}[]\\é') });
+  const type = fc.constantFrom(
+    form['content-type'],
+    json['content-type'],
+    'text/plain',
+    'application/json; charset=x',
+    '',
+  );
+  const sent = fc.record({
+    path: fc.constantFrom('/auth/page/', '/auth/token', '/auth/register'),
+    tail: text,
+    query: text,
+    body: fc.oneof(text, fc.json(), fc.webQueryParameters()),
+    cookie: visible,
+    odd: visible,
+    type,
+    method: fc.constantFrom('GET', 'POST', 'OPTIONS', 'PUT', 'HEAD'),
+  });
+  const check = fc.asyncProperty(sent, async ({ path, tail, query, body, cookie, odd, type, method }) => {
+    const url = `${path}${path.endsWith('/') ? encodeURIComponent(wellFormed(tail)) : ''}?${encodeURI(wellFormed(query))}`;
+    const headers = { cookie, 'x-odd': odd, ...(type === '' ? {} : { 'content-type': type }) };
+    const payload = method === 'POST' || method === 'PUT' ? { payload: body } : {};
+    const reply = await server.inject({ method: method as 'GET', url, headers, ...payload });
+    return reply.statusCode < 500;
+  });
+  await fc.assert(check, {
+    interruptAfterTimeLimit: Number(process.env.CARELOOM_PROPERTY_MS ?? 3_000),
+    numRuns: 2_000,
+  });
+  t.notMatch(lines.join(''), '"level":"error"');
+});
+
+/** Without halves of surrogate pairs, which no address can have. */
+const wellFormed = (text: string): string => text.toWellFormed();
+
 t.test('rates by address: at the limit, and one more', async (t) => {
   let now = 0;
   const options = { server: { clock: { now: () => now, newId: () => 'id' } }, access: { acceptsPlainHttp: true } };
   const { server } = served(() => ({ status: 200 }), options);
   const cases: [method: 'GET' | 'POST', url: string, most: number, waitS: number][] = [
-    ['POST', '/auth/page/1', limits.loginsPer15Min, 30],
+    ['POST', '/auth/page/1', limits.loginRequestsPer15Min, 8],
     ['GET', '/auth/page/1', limits.authPagesBurst, 1],
     ['POST', '/auth/token', limits.tokenRequestsBurst, 1],
     ['POST', '/auth/register', limits.registrationsPerHour, 360],

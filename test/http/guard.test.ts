@@ -1,4 +1,5 @@
 // The FHIR base while access control is on: nobody gets in without a token, or too often.
+import { connect } from 'node:net';
 import t from 'tap';
 import { limits } from '../../src/base/limits.ts';
 import { FhirError } from '../../src/base/outcome.ts';
@@ -246,6 +247,32 @@ t.test('20 requests of a client in work at once, and one more is told to wait', 
   t.ok((await Promise.all([...waiting, other])).every((reply) => reply.statusCode === 200));
   t.equal((await ask('Bearer app-a')).statusCode, 200, 'what is over is over');
 });
+
+t.test('an answer that is not read keeps its slot, until its client is gone', async (t) => {
+  const body = Buffer.alloc(8 * 1024 * 1024, ' ');
+  const { server } = guardedServer({ perform: () => ({ status: 200, headers: {}, body, interaction: 'read' }) });
+  t.teardown(() => server.close(100));
+  const { port } = new URL(await server.listen({ host: '127.0.0.1', port: 0 }));
+  const sockets = Array.from({ length: limits.clientRequestsAtOnceMax }, () => connect(Number(port), '127.0.0.1'));
+  for (const socket of sockets) {
+    socket.on('error', () => {}).pause();
+    socket.write('GET /fhir/Patient/1 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer app-a\r\n\r\n');
+  }
+  const status = async (headers = { authorization: 'Bearer app-a' }) =>
+    (await server.inject({ method: 'HEAD', url: '/fhir/Patient/1', headers })).statusCode;
+  t.ok(await becomes(429, status), 'all slots are taken');
+  t.equal(await status({ authorization: 'Bearer app-b' }), 200, 'of this client alone');
+  for (const socket of sockets) socket.destroy();
+  t.ok(await becomes(200, status), 'and come back');
+});
+
+async function becomes(wanted: number, status: () => Promise<number>): Promise<boolean> {
+  for (let attempt = 0; attempt < 200; attempt++) {
+    if ((await status()) === wanted) return true;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return false;
+}
 
 t.test('buckets are bounded in number, slots are given back', async (t) => {
   const buckets = new TokenBuckets({ perSecond: 1, burst: 1 }, () => 0);

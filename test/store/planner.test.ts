@@ -119,10 +119,21 @@ t.test('a join with few matches becomes keys or ids', async (test) => {
     { ...walks('@typeAlpha'), residual: { kind: 'refers' } },
     'many matches: checked row by row',
   );
-  test.match(await planned(and(chain, key('p.pat1')), { 'p.pat1': 20 }, [], few), {
+  const beside = and(chain, key('p.pat1'));
+  test.match(await planned(beside, { 'p.pat1': 8, 't.cod1': 1 }, [], few), {
     ...walks('p.pat1'),
     residual: { kind: 'refers' },
   });
+  test.match(
+    await planned(beside, { 'p.pat1': 200, 't.cod1': 300 }, [], few),
+    { ...walks('p.pat1'), residual: { kind: 'refers' } },
+    'fewer rows to check than to look for',
+  );
+  test.match(
+    await planned(beside, { 'p.pat1': 200, 't.cod1': 10, 'r.subBeta/b': 20 }, [], few),
+    { ...walks('r.subBeta/b'), residual: key('p.pat1') },
+    'more rows to check than to look for',
+  );
 });
 
 t.test('a term is a set without order', async (test) => {

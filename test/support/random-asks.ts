@@ -101,7 +101,8 @@ export class AskMaker {
         const { type: searched, criteria, asOf = Date.parse(instant) } = made;
         const parts = asOf === made.asOf ? criteria.map(queryOf) : [];
         parts.push(`_asOf=${new Date(asOf).toISOString()}`);
-        return { ...past, kind: 'search _asOf', url: `${searched}?${parts.join('&')}`, by: 's' };
+        const by = parts.some(readsOthers) ? 'rs' : 's';
+        return { ...past, kind: 'search _asOf', url: `${searched}?${parts.join('&')}`, by };
       }
     }
   }
@@ -117,10 +118,9 @@ export class AskMaker {
     if (!isFurther) parts.push(...sortPart(made));
     const includes = chance(random, 0.35) ? this.#includes(type) : [];
     parts.push(...includes, ...this.#results());
-    const isList = parts.some((part) => part.includes('_list'));
     const kind = includes.length > 0 ? 'search with includes' : `search${kindOf(parts)}`;
     const url = parts.length === 0 ? type : `${type}?${parts.join('&')}`;
-    return { kind, method: 'GET', url, by: includes.length > 0 || isList ? 'rs' : 's' };
+    return { kind, method: 'GET', url, by: includes.length > 0 || parts.some(readsOthers) ? 'rs' : 's' };
   }
 
   #results(): string[] {
@@ -263,7 +263,7 @@ export class AskMaker {
     const view = { resourceType: 'ViewDefinition', resource: type, status: 'active', select: [{ column }] };
     const parameter = [
       { name: 'viewResource', resource: view },
-      { name: '_format', valueCode: 'csv' },
+      { name: '_format', valueCode: 'json' },
     ];
     return {
       kind: '$viewdefinition-run',
@@ -318,7 +318,7 @@ export class AskMaker {
           url: type,
           body: idless,
           headers: { ...DRY, 'If-None-Exist': condition },
-          by: 's',
+          by: 'rs',
           write: { ...write, permission: 'c' },
         };
       case 1:
@@ -328,7 +328,7 @@ export class AskMaker {
           url: `${type}?${condition}`,
           body: idless,
           headers: DRY,
-          by: 's',
+          by: 'rs',
           write: { ...write, permission: 'u' },
         };
       case 2: {
@@ -339,7 +339,7 @@ export class AskMaker {
           method: 'DELETE',
           url,
           headers: DRY,
-          by: 's',
+          by: 'rs',
           write: { type, permission: 'd', isConditional: true },
         };
       }
@@ -351,7 +351,7 @@ export class AskMaker {
           method: 'DELETE',
           url,
           headers: DRY,
-          by: 's',
+          by: 'rs',
           write: { type, permission: 'd', isConditional: true },
         };
       }
@@ -404,6 +404,9 @@ export class AskMaker {
     };
   }
 }
+
+/** Lists, value sets and code systems that a criterion names are read. */
+const readsOthers = (part: string): boolean => /_list|_filter|:(not-)?in=|:above=|:below=/.test(part);
 
 const sortPart = ({ sort }: MadeSearch): string[] =>
   sort.length === 0

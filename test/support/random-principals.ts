@@ -55,8 +55,11 @@ export function randomPrincipal(random: Random): MadePrincipal & { isEven: boole
         return made({ user: user([pick(random, ['front-desk', 'biller'])], practitioner), scopes: scopes('user') });
       case 8:
         return made({ user: user(['proxy'], `RelatedPerson/${pick(random, madeIds)}`), scopes: scopes('user') });
-      case 9:
-        return made({ scopes: scopes('system') });
+      case 9: {
+        const reference = `Organization/${pick(random, madeIds)}`;
+        const service = { reference, roles: [pick(random, ['lab', 'pharmacy', 'lab', 'pharmacy', 'unknown'])] };
+        return made({ scopes: scopes('system'), ...(chance(random, 0.6) ? { service } : {}) });
+      }
       case 10:
         return made({
           user: user(
@@ -87,6 +90,8 @@ const ALL_ROLES = [
   'proxy',
   'administrator',
   'privacy-officer',
+  'lab',
+  'pharmacy',
   'unknown',
   'constructor',
 ];

@@ -15,6 +15,10 @@ const FURTHER = [
   'AuditEvent',
   'Task',
   'Medication',
+  'ServiceRequest',
+  'DiagnosticReport',
+  'MedicationDispense',
+  'AllergyIntolerance',
 ] as const;
 
 /** Each once. */
@@ -28,6 +32,12 @@ export function randomRecord(random: Random, type: string, id: string, now: numb
     : randomResource(random, type, id);
   const resource = type === 'Encounter' && chance(random, 0.7) ? recent(random, made, now) : made;
   if (type === 'Condition' && chance(random, 0.3)) Object.assign(resource, { note: [{ text: word(random) }] });
+  if (type === 'Observation' && chance(random, 0.3)) {
+    Object.assign(resource, { basedOn: [reference(random, 'ServiceRequest', 'MedicationRequest')] });
+  }
+  if (type === 'MedicationRequest' && chance(random, 0.5)) {
+    Object.assign(resource, { dispenseRequest: { performer: { reference: `Organization/${pick(random, madeIds)}` } } });
+  }
   if (!chance(random, 0.25)) return resource;
   const { meta = {} } = resource as { meta?: object };
   return { ...resource, meta: { ...meta, security: some(random, 2, () => pick(random, LABELS)) } };
@@ -121,6 +131,30 @@ function furtherContent(r: Random, type: string): Record<string, unknown> {
         ...maybe(r, 0.5, 'owner', () => reference(r, 'Practitioner', 'Patient')),
         ...maybe(r, 0.5, 'focus', () => reference(r, 'Observation', 'MedicationRequest')),
       };
+    case 'ServiceRequest':
+      return {
+        status: pick(r, ['active', 'active', 'completed']),
+        intent: 'order',
+        subject: patient(),
+        ...maybe(r, 0.7, 'performer', () => [reference(r, 'Organization', 'Practitioner')]),
+      };
+    case 'DiagnosticReport':
+      return {
+        status: 'final',
+        code: concept(r),
+        subject: patient(),
+        ...maybe(r, 0.7, 'basedOn', () => [reference(r, 'ServiceRequest')]),
+        ...maybe(r, 0.5, 'result', () => [reference(r, 'Observation')]),
+      };
+    case 'MedicationDispense':
+      return {
+        status: 'completed',
+        medicationCodeableConcept: concept(r),
+        ...maybe(r, 0.8, 'subject', patient),
+        ...maybe(r, 0.8, 'authorizingPrescription', () => [reference(r, 'MedicationRequest')]),
+      };
+    case 'AllergyIntolerance':
+      return { patient: patient(), ...maybe(r, 0.5, 'code', () => concept(r)) };
     default:
       return { ...maybe(r, 0.7, 'code', () => concept(r)), ...maybe(r, 0.5, 'status', () => 'active') };
   }

@@ -30,6 +30,23 @@ const SENSITIVE =
   );
 const DAYS_30_MS = 30 * 86_400_000;
 
+interface Orders {
+  type: string;
+  performer: string;
+  results: Readonly<Record<string, string>>;
+}
+
+const LAB: Orders = {
+  type: 'ServiceRequest',
+  performer: 'performer',
+  results: { DiagnosticReport: 'based-on', Observation: 'based-on' },
+};
+const PHARMACY: Orders = {
+  type: 'MedicationRequest',
+  performer: 'intended-dispenser',
+  results: { MedicationDispense: 'prescription' },
+};
+
 /** Restricted, very restricted, or one of what ActCode calls sensitive. */
 export const isSensitive = ({ system, code = '' }: { system?: string | undefined; code?: string }): boolean =>
   (system === CONFIDENTIALITY && (code === 'R' || code === 'V')) || (system === ACT_CODE && SENSITIVE.includes(code));
@@ -96,7 +113,8 @@ export class SlowAccess {
   // ---- roles ----
 
   #isRoles(permission: Permission, resource: StoredResource): boolean {
-    if (this.#made.principal.user === undefined) return true;
+    const { user, service } = this.#made.principal;
+    if (user === undefined && service === undefined) return true;
     return this.#rules(resource.resourceType).some(
       ({ can, reach }) => can.includes(permission) && this.#isReached(reach, resource),
     );
@@ -104,7 +122,8 @@ export class SlowAccess {
 
   /** Rules about `*` are for types that no other rule of the role names. */
   #rules(type: string): RoleRule[] {
-    return (this.#made.principal.user?.roles ?? []).flatMap((name) => {
+    const { user, service } = this.#made.principal;
+    return ((user ?? service)?.roles ?? []).flatMap((name) => {
       const rules = Object.hasOwn(roles, name) ? (roles[name]?.rules ?? []) : [];
       const named = rules.filter(({ types }) => types.includes(type));
       return named.length > 0 ? named : rules.filter(({ types }) => types.includes('*'));
@@ -112,7 +131,9 @@ export class SlowAccess {
   }
 
   #isReached(reach: Reach, resource: StoredResource): boolean {
-    const { fhirUser } = this.#made.principal.user ?? {};
+    const { user, service } = this.#made.principal;
+    const { fhirUser } = user ?? {};
+    const own = fhirUser ?? service?.reference;
     switch (reach) {
       case 'all':
         return true;
@@ -124,7 +145,11 @@ export class SlowAccess {
           this.#isOfSome(resource, (patient) => this.#isRepresented(fhirUser, patient))
         );
       case 'care-team':
-        return fhirUser !== undefined && this.#isOfSome(resource, (patient) => this.#isTreated(fhirUser, patient));
+        return own !== undefined && this.#isOfSome(resource, (patient) => this.#isTreated(own, patient));
+      case 'lab-orders':
+        return own !== undefined && this.#isOrdered(resource, own, LAB);
+      case 'prescriptions':
+        return own !== undefined && this.#isOrdered(resource, own, PHARMACY);
     }
   }
 
@@ -177,6 +202,24 @@ export class SlowAccess {
     return person?.active === true && this.#refs(person, 'patient').includes(`Patient/${patient.id}`);
   }
 
+  /** An active order to carry out, what came of one, or what else is of its patient. */
+  #isOrdered(resource: StoredResource, performer: string, orders: Orders): boolean {
+    const isTheirs = (order: StoredResource): boolean =>
+      order.status === 'active' && this.#refs(order, orders.performer).includes(performer);
+    const { resourceType: type } = resource;
+    if (type === orders.type) return isTheirs(resource);
+    const basis = orders.results[type];
+    if (basis !== undefined) {
+      const order = this.#refs(resource, basis).map((ref) => this.#slow.resources.get(ref));
+      return order.some((one) => one?.resourceType === orders.type && isTheirs(one));
+    }
+    const subjects = this.#slow
+      .ofType(orders.type)
+      .filter(isTheirs)
+      .flatMap((order) => this.#refs(order, 'subject'));
+    return this.#isOfSome(resource, ({ id }) => subjects.includes(`Patient/${id}`));
+  }
+
   // ---- labels, hidden elements, emergencies ----
 
   #isCleared(resource: StoredResource): boolean {
@@ -208,7 +251,7 @@ export class SlowAccess {
     if (emergency === undefined || user === undefined || !['r', 's'].includes(permission)) return false;
     const { resourceType: type } = resource;
     const mayHelp = user.roles.some((name) => ['clinician', 'clinician-all'].includes(name));
-    if (!mayHelp || SHARED_TYPES.has(type) || type === 'AuditEvent' || this.#isNobodys(resource)) return false;
+    if (!mayHelp || SHARED_TYPES.has(type) || type === 'AuditEvent') return false;
     const isScoped = scopes.some(
       ({ level, type: named, can }) =>
         level === 'user' && (named === '*' || named === type) && can.includes(permission),

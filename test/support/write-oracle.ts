@@ -45,18 +45,21 @@ async function wantedStatus(ask: Ask, write: Write, expected: Reply, context: Wr
   const { status } = expected;
   if (write.permission === 'd') return wantedOfDelete(ask, write, expected, context);
   if (status === 201) return wantedOfCreate(write, context);
-  if (status !== 200 || write.permission === 'c')
-    return ask.headers?.['If-None-Match'] === undefined ? status : wantedOfCreate(write, context, 412);
+  if (status === 412 && ask.headers?.['If-None-Match'] !== undefined) {
+    const changed = wantedOfUpdate(write, context);
+    return changed === 200 ? 412 : changed;
+  }
+  if (status !== 200 || write.permission === 'c') return status;
   const id = write.id ?? (expected.json.id as string);
   return wantedOfUpdate({ ...write, id }, context);
 }
 
-function wantedOfCreate(write: Write, { access, caller, live }: WriteContext, allowed = 201): number {
+function wantedOfCreate(write: Write, { access, caller, live }: WriteContext): number {
   const { type, id } = write;
   if (id !== undefined && caller.isBound('c', type)) return 404;
   if (!access.may('c', contentOf(write))) return 403;
   // Under a label that hides it: that the id is taken cannot be hidden from who may choose ids.
-  return id !== undefined && allowed === 201 && live.has(`${type}/${id}`) ? 404 : allowed;
+  return id !== undefined && live.has(`${type}/${id}`) ? 404 : 201;
 }
 
 function wantedOfUpdate(write: Write, context: WriteContext): number {
@@ -64,7 +67,7 @@ function wantedOfUpdate(write: Write, context: WriteContext): number {
   if (current === undefined) return 404;
   const content = contentOf(write);
   const isAllowed = context.access.may('u', current) && context.access.may('u', content);
-  return isAllowed && (context.caller.mayRelabel || keepsLabels(current, content)) ? 200 : 403;
+  return isAllowed && (context.caller.mayRelabel || keepsLabels(current as Labelled, content as Labelled)) ? 200 : 403;
 }
 
 async function wantedOfDelete(

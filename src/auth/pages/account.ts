@@ -9,6 +9,7 @@ import { newTotpSecret } from '../users/totp.ts';
 import type { User } from '../users/user.ts';
 import { csrfField, field, type PageContext, seeOther, told, type Who } from './context.ts';
 import { recoveryCodesPage, totpForm } from './enrol.ts';
+import { externalForms } from './external.ts';
 import { page, problem, timeText } from './layout.ts';
 import { passkeyForm } from './passkey-form.ts';
 import { scopeWords } from './scope-words.ts';
@@ -116,9 +117,13 @@ function factorList(context: PageContext, who: Who): Html {
     ? html`<li><div>${user.recoveryCodes.length} recovery codes are left</div>
 ${action(context, who, { path: `${HOME}/recovery-codes`, button: 'New codes' })}</li>\n`
     : html``;
-  return html`<ul class="list">${app}${passkeys}${codes}</ul>
+  const identities = (user.identities ?? []).map(({ issuer, subject, added }) => {
+    const name = context.external?.providers.find((provider) => provider.issuer === issuer)?.name ?? issuer;
+    return html`<li><div>${name}, since ${timeText(added)}</div>${remove(`${issuer} ${subject}`)}</li>\n`;
+  });
+  return html`<ul class="list">${app}${passkeys}${identities}${codes}</ul>
 <p><a href="${context.root}${HOME}/passkey">Add a passkey</a> &middot; <a href="${context.root}${HOME}/app-code">${user.totp === undefined ? 'Add' : 'Replace'} an authenticator app</a></p>
-${user.password === undefined ? html`` : passwordForm(context, who)}`;
+${externalForms(context, csrfField(context, boundToSession(who)), (id) => `${context.root}${HOME}/external/${id}`, 'Sign in from now on also with')}${user.password === undefined ? html`` : passwordForm(context, who)}`;
 }
 
 const passwordForm = (
@@ -247,7 +252,7 @@ async function removeFactor(context: PageContext, request: AuthRequest, who: Who
   if (changed === undefined) {
     return accountPage(context, who, { wrong: 'This is your last second factor: add another one first.', status: 400 });
   }
-  const reason = factor === 'totp' ? 'authenticator app removed' : 'passkey removed';
+  const reason = factor === 'totp' ? 'authenticator app removed' : 'passkey or identity provider removed';
   await told(context, request, { kind: 'factor-changed', outcome: 'success', user: user.id, reason });
   return seeOther(context, HOME);
 }
@@ -255,11 +260,9 @@ async function removeFactor(context: PageContext, request: AuthRequest, who: Who
 function withoutFactor(user: User, factor: string): User {
   const { totp, ...others } = user;
   if (factor === 'totp') return others;
-  return {
-    ...others,
-    ...(totp === undefined ? {} : { totp }),
-    passkeys: user.passkeys.filter(({ id }) => id !== factor),
-  };
+  const identities = (user.identities ?? []).filter(({ issuer, subject }) => `${issuer} ${subject}` !== factor);
+  const passkeys = user.passkeys.filter(({ id }) => id !== factor);
+  return { ...others, ...(totp === undefined ? {} : { totp }), passkeys, identities };
 }
 
 async function renewCodes(context: PageContext, request: AuthRequest, { user }: Who): Promise<AuthAnswer> {

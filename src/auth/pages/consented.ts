@@ -40,7 +40,8 @@ function partsOf(token: string): Offer['parts'] {
  * The scopes that are granted when these were ticked: in the order of the asked ones behind those of the
  * launch; empty when nothing is. Throws FhirError('invalid') for one that was not offered.
  */
-export function consentedScopes(asked: readonly string[], ticked: readonly string[]): string[] {
+export function consentedScopes(asked: readonly string[], sent: readonly string[]): string[] {
+  const ticked = [...new Set(sent)];
   const offers = offersOf(asked);
   const offered = offers.flatMap(({ token, parts }) => [token, ...parts.map((part) => part.token)]);
   if (!ticked.every((token) => offered.includes(token) && coversToken(asked, token))) {

@@ -8,6 +8,7 @@ import type { Grants } from '../grants.ts';
 import type { Interactions, PatientChoice } from '../interaction.ts';
 import type { Accounts } from '../users/accounts.ts';
 import type { AccountEvent, RecordEvent } from '../users/events.ts';
+import type { ExternalLogin, IdentityProvider } from '../users/external-login.ts';
 import { isSame } from '../users/keys.ts';
 import type { Session } from '../users/sessions.ts';
 import type { User } from '../users/user.ts';
@@ -27,6 +28,8 @@ export interface PagesOptions {
   canSeePatient(user: string, patient: string): Promise<boolean>;
   /** To name a patient whom the person may see; without it the pages do not. */
   describePatient?(user: string, patient: string): Promise<PatientChoice | undefined>;
+  /** Other identity providers that people may sign in by. */
+  external?: { login: ExternalLogin; providers: readonly IdentityProvider[] };
   /** Puts an event on record, before what it tells of has an effect. */
   record: RecordEvent;
   /** Told of failures that no person is to see. */

@@ -80,7 +80,8 @@ a { color: #0b4a5e; }
 fieldset { margin: 1rem 0; padding: .4rem 1rem .8rem; border: 1px solid #b9c9d0; border-radius: .3rem; } legend { font-weight: 600; padding: 0 .3rem; }
 .parts { margin: 0 0 .6rem 1.7rem; font-size: .95rem; }
 ul.list { list-style: none; margin: 0; padding: 0; } ul.list > li { padding: .6rem 0; border-bottom: 1px solid #d6e0e4; display: flex; gap: 1rem; justify-content: space-between; align-items: center; }
-ul.list form { flex: none; }
+ul.list form { flex: none; } main > ul.list + form, main > form + form { margin-top: 1.2rem; }
+label.choice .hint { display: block; }
 button.patient { display: block; width: 100%; margin: .4rem 0; text-align: left; background: #fff; color: #14252e; font-weight: 400; }
 code { font-family: ui-monospace, monospace; background: #eef3f5; padding: .1rem .3rem; overflow-wrap: anywhere; }
 ol.codes { columns: 2; } ol.codes code { font-size: 1.1rem; } svg.qr { display: block; width: 12rem; height: 12rem; margin: 1rem 0; }

@@ -15,10 +15,11 @@ import {
   told,
   whoIs,
 } from './context.ts';
+import { externalForms } from './external.ts';
 import { page, problem } from './layout.ts';
 import { passkeyForm } from './passkey-form.ts';
 import {
-  afterPassword,
+  afterFirstFactor,
   beginAttempt,
   beginSession,
   boundToSignIn,
@@ -69,7 +70,7 @@ async function byPassword(context: PageContext, request: AuthRequest): Promise<A
     return loginPage(context, request, { next, login, wrong: REFUSED, status: 401 });
   }
   await attempt.succeeded();
-  return afterPassword(context, request, { user, amr: ['pwd'], next });
+  return afterFirstFactor(context, request, { user, amr: ['pwd'], next });
 }
 
 async function byPasskey(context: PageContext, request: AuthRequest): Promise<AuthAnswer> {
@@ -106,14 +107,16 @@ async function loginPage(context: PageContext, request: AuthRequest, shown: Show
     cookies: [signInCookie(token)],
     formTargets: await formTargetsOf(context, next),
     body: html`${problem(wrong)}${passwordForm(action, fields, login)}
-${passkeyForm({ kind: 'get', action, fields, options, button: 'Sign in with a passkey' })}`,
+${passkeyForm({ kind: 'get', action, fields, options, button: 'Sign in with a passkey' })}${externalForms(context, fields, (id) => `${action}/external/${id}`, 'Sign in with')}`,
   });
 }
 
 const passwordForm = (action: string, fields: Html, login: string): Html => html`<form method="post" action="${action}">
 ${fields}<label for="login">Login name</label>
-<input id="login" name="login" value="${login}" autocomplete="username webauthn" autocapitalize="none" spellcheck="false" required autofocus>
+<input id="login" name="login" value="${login}" autocomplete="username webauthn" autocapitalize="none" spellcheck="false" required${focusIf(login === '')}>
 <label for="password">Password</label>
-<input id="password" name="password" type="password" autocomplete="current-password" required>
+<input id="password" name="password" type="password" autocomplete="current-password" required${focusIf(login !== '')}>
 <button>Sign in</button>
 </form>`;
+
+const focusIf = (holds: boolean): Html => (holds ? html` autofocus` : html``);

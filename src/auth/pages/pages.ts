@@ -4,6 +4,7 @@ import { accountRoutes } from './account.ts';
 import { adminRoutes } from './admin.ts';
 import type { PageContext, PagesOptions } from './context.ts';
 import { enrolRoutes } from './enrol.ts';
+import { externalRoutes } from './external.ts';
 import { interactionRoutes } from './interaction.ts';
 import { fileRoutes } from './layout.ts';
 import { loginRoutes } from './login.ts';
@@ -24,6 +25,7 @@ export function createPages(options: PagesOptions): Pages {
       ...loginRoutes(context),
       ...secondFactorRoutes(context),
       ...enrolRoutes(context),
+      ...externalRoutes(context),
       ...logoutRoutes(context),
       ...interactionRoutes(context),
       ...accountRoutes(context),

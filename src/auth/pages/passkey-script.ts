@@ -29,7 +29,8 @@ export const passkeyScript = `'use strict';
     return { id: made.id, rawId: text(made.rawId), type: made.type, response, clientExtensionResults: {} };
   }
 
-  if (!window.PublicKeyCredential) return;
+  // Passkeys belong to a name: a page at a bare address cannot have any.
+  if (!window.PublicKeyCredential || /^[\\d.]+$|^\\[/.test(location.hostname)) return;
   for (const form of document.querySelectorAll('form[data-passkey]')) {
     form.hidden = false;
     form.addEventListener('submit', async (event) => {

@@ -5,7 +5,7 @@ import type { AuthAnswer, AuthRequest, AuthRoute } from '../exchange.ts';
 import { PASSWORD_CHARS_MIN, problemWithPassword } from '../users/password.ts';
 import { checkCsrf, csrfField, field, type PageContext, pageRoute, told } from './context.ts';
 import { page, problem } from './layout.ts';
-import { afterPassword, FIELD_CHARS } from './signing-in.ts';
+import { afterFirstFactor, FIELD_CHARS } from './signing-in.ts';
 
 const PATH = '/auth/setup/:token';
 
@@ -50,7 +50,7 @@ async function setUp(context: PageContext, request: AuthRequest, token: string):
       user: user.id,
       reason: 'first administrator',
     });
-    return await afterPassword(context, request, { user, amr: ['pwd'], next: '/auth/admin' });
+    return await afterFirstFactor(context, request, { user, amr: ['pwd'], next: '/auth/admin' });
   } catch (error) {
     if (error instanceof FhirError && error.kind === 'invalid') return setupPage(context, request, error.message);
     throw error;

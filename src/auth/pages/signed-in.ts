@@ -1,6 +1,7 @@
 // Pages for who is signed in: sent to the login when nobody is, and to a fresh one before what matters is changed.
 import { FhirError } from '../../base/outcome.ts';
 import type { AuthAnswer, AuthRequest, AuthRoute } from '../exchange.ts';
+import { needsSecondFactor } from '../users/second-factor.ts';
 import { checkCsrf, type PageContext, pageRoute, type Who, whoIs } from './context.ts';
 
 /** How long after the login the ways of signing in may be changed: who finds a screen unlocked cannot make it theirs. */
@@ -11,7 +12,7 @@ type Handle = (request: AuthRequest, who: Who) => Promise<AuthAnswer>;
 export interface SignedInRoute {
   /** Needs a login of the last ten minutes. */
   isFresh?: boolean;
-  /** Needs this role, and a session with a second factor. */
+  /** Needs this role, and a session with the second factor that it asks for. */
   role?: string;
   /** The page that the person comes back to after signing in. */
   home: string;
@@ -45,7 +46,8 @@ async function asSignedIn(
     const Location = `${context.root}/auth/login?next=${home}${isOld ? '&again=1' : ''}`;
     return { status: 303, headers: { Location } };
   }
-  if (role !== undefined && !(who.user.roles.includes(role) && who.session.amr.includes('mfa'))) {
+  const isSure = who.session.amr.includes('mfa') || !needsSecondFactor(who.user);
+  if (role !== undefined && !(who.user.roles.includes(role) && isSure)) {
     throw new FhirError('forbidden', 'This page is for administrators who signed in with a second factor.');
   }
   return handle(request, who);

@@ -31,8 +31,8 @@ export interface Proved {
   next: string;
 }
 
-/** After the right password: the second factor, its enrolment, or the session. */
-export async function afterPassword(
+/** After the right password, or a provider's word: the second factor, its enrolment, or the session. */
+export async function afterFirstFactor(
   context: PageContext,
   request: AuthRequest,
   { user, amr, next }: Proved,

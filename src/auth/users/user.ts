@@ -4,7 +4,7 @@ import type { Clock } from '../../base/clock.ts';
 import { FhirError } from '../../base/outcome.ts';
 import { folded } from '../../base/text.ts';
 import type { Records } from '../../store/store.ts';
-import { createKept } from '../kept.ts';
+import { createKept, type Kept } from '../kept.ts';
 import { hashOf } from '../secret-value.ts';
 import { allKept, changeKept } from './change.ts';
 
@@ -30,6 +30,15 @@ export interface User {
   passkeys: readonly Passkey[];
   /** Hashes of the recovery codes that are left. */
   recoveryCodes: readonly string[];
+  /** Who the person is at other identity providers, by whose word they may sign in. */
+  identities?: readonly ExternalIdentity[];
+}
+
+/** `iss` and `sub` of OpenID Connect: together they name one person for ever. An address of mail does not. */
+export interface ExternalIdentity {
+  issuer: string;
+  subject: string;
+  added: number;
 }
 
 export interface Totp {
@@ -62,6 +71,7 @@ export interface Users {
   get(id: string): Promise<User | undefined>;
   byLogin(login: string): Promise<User | undefined>;
   byPasskey(credential: string): Promise<User | undefined>;
+  byIdentity(identity: Pick<ExternalIdentity, 'issuer' | 'subject'>): Promise<User | undefined>;
   /** All, by id. */
   list(): AsyncGenerator<User>;
   isEmpty(): Promise<boolean>;
@@ -82,7 +92,19 @@ export function createUsers({ records, clock }: { records: Records; clock: Clock
   const logins = createKept<{ user: string; claimed: number }>(records, 'user-login');
   const passkeys = createKept<string>(records, 'user-passkey');
 
+  const identities = createKept<string>(records, 'user-identity');
+
   const get = async (id: string): Promise<User | undefined> => (await kept.get(id))?.value;
+  /** Whom an index leads to. It is never cleaned: only the person's own list says what is valid. */
+  const owner = async (index: Kept<string>, key: string): Promise<User | undefined> => {
+    const id = (await index.get(hashOf(key)))?.value;
+    return id === undefined ? undefined : get(id);
+  };
+  const point = async (index: Kept<string>, key: string, id: string): Promise<void> => {
+    const known = await index.get(hashOf(key));
+    if (known === undefined) await index.add(hashOf(key), id);
+    else if (known.value !== id) await index.replace(hashOf(key), known, id);
+  };
   /** False when the name is a person's, or about to be. One that a process died over before adding the person is free. */
   const claimLogin = async (login: string, user: string): Promise<boolean> => {
     const place = hashOf(folded(login));
@@ -100,10 +122,12 @@ export function createUsers({ records, clock }: { records: Records; clock: Clock
       return known === undefined ? undefined : get(known.value.user);
     },
     async byPasskey(credential) {
-      const id = (await passkeys.get(hashOf(credential)))?.value;
-      const user = id === undefined ? undefined : await get(id);
-      // The index is never cleaned: only the person's own list says what is valid.
+      const user = await owner(passkeys, credential);
       return user?.passkeys.some(({ id }) => id === credential) === true ? user : undefined;
+    },
+    async byIdentity(identity) {
+      const user = await owner(identities, identityKey(identity));
+      return user?.identities?.some((each) => identityKey(each) === identityKey(identity)) === true ? user : undefined;
     },
     async *list() {
       for await (const { value } of allKept(kept)) yield value;
@@ -122,11 +146,15 @@ export function createUsers({ records, clock }: { records: Records; clock: Clock
         const next = user === undefined ? undefined : change(user);
         return next === undefined ? { result: undefined } : { keep: checked({ ...next, id }), result: next };
       });
-      for (const passkey of changed?.passkeys ?? []) await passkeys.add(hashOf(passkey.id), id);
+      for (const passkey of changed?.passkeys ?? []) await point(passkeys, passkey.id, id);
+      for (const identity of changed?.identities ?? []) await point(identities, identityKey(identity), id);
       return changed;
     },
   };
 }
+
+const identityKey = ({ issuer, subject }: Pick<ExternalIdentity, 'issuer' | 'subject'>): string =>
+  `${issuer}\n${subject}`;
 
 function userOf({ login, name, ...given }: NewUser, clock: Clock): User {
   return checked({

@@ -1,5 +1,6 @@
 // Every write of a caller passes here: what is there must be its to change, and so must what it makes of it. The one place
 // that decides on writes, so that no interaction, operation or header can go around it.
+import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import { FhirError } from '../../base/outcome.ts';
 import { type Commit, type Row, type Store, StoreError, type Write } from '../../store/store.ts';
@@ -12,19 +13,32 @@ import { requireAny } from './require.ts';
 
 /**
  * A commit that decides on the caller's rights first, on the versions that it then expects, so that nobody can slip in
- * between. FhirError('not-found') for what the caller cannot see, FhirError('forbidden') for what it sees but may not
- * change, or would move out of its reach. A deletion of what it cannot see deletes nothing, as if it were not there.
+ * between; and the clock to go with it, which tells it the ids of the server's making from those that the client chose.
+ * FhirError('not-found') for what the caller cannot see, FhirError('forbidden') for what it sees but may not change, or
+ * would move out of its reach. A deletion of what it cannot see deletes nothing, as if it were not there.
  */
-export function authorizedCommit(caller: Caller, context: EngineContext): EngineContext['commit'] {
-  return async (commit) => {
-    for (let tries = 0; ; tries++) {
-      const writes = await decide(commit.writes, caller, context);
-      try {
-        return await context.commit({ ...commit, writes });
-      } catch (error) {
-        if (!isOvertaken(error, commit) || tries >= limits.writeAttemptsMax) throw error;
+export function authorizedWrites(caller: Caller, context: EngineContext): Pick<EngineContext, 'clock' | 'commit'> {
+  const made = new Set<string>();
+  const clock: Clock = {
+    now: () => context.clock.now(),
+    newId() {
+      const id = context.clock.newId();
+      made.add(id);
+      return id;
+    },
+  };
+  return {
+    clock,
+    async commit(commit) {
+      for (let tries = 0; ; tries++) {
+        const writes = await decide(commit.writes, made, caller, context);
+        try {
+          return await context.commit({ ...commit, writes });
+        } catch (error) {
+          if (!isOvertaken(error, commit) || tries >= limits.writeAttemptsMax) throw error;
+        }
       }
-    }
+    },
   };
 }
 
@@ -32,20 +46,24 @@ export function authorizedCommit(caller: Caller, context: EngineContext): Engine
 const isOvertaken = (error: unknown, { writes }: Commit): boolean =>
   error instanceof StoreError && error.kind === 'version' && writes[error.at]?.expect === undefined;
 
-async function decide(writes: readonly Write[], caller: Caller, context: EngineContext): Promise<Write[]> {
+async function decide(
+  writes: readonly Write[],
+  made: ReadonlySet<string>,
+  caller: Caller,
+  context: EngineContext,
+): Promise<Write[]> {
   const { store } = context;
-  // What is created under an id of the server's making was never there.
-  const named = writes.filter(({ expect }) => expect !== 'absent');
+  const named = writes.filter(({ id }) => !made.has(id));
   const current = await liveRows(named, store);
   const allowed = await changeable([...current.values()], named, caller, store);
   const decided: Write[] = [];
   for (const write of writes) {
     const name = `${write.type}/${write.id}`;
     const row = current.get(name);
-    if (write.body === null) decided.push(deletion(write, row, allowed.get(name), caller, context));
-    else if (row === undefined) decided.push(await creation(write, writes, caller, store));
-    else decided.push(await change(write, row, allowed.get(name), writes, caller, context));
     await requireVisible(write, row, allowed.has(name), caller, store);
+    if (write.body === null) decided.push(deletion(write, row, allowed.get(name), caller, context));
+    else if (row === undefined) decided.push(await creation(write, made.has(write.id), writes, caller, store));
+    else decided.push(await change(write, allowed.get(name) ?? row, writes, caller, context));
   }
   return decided;
 }
@@ -120,24 +138,28 @@ function deletion(
   return expecting(write, allowed);
 }
 
-async function creation(write: Write, writes: readonly Write[], caller: Caller, store: Store): Promise<Write> {
-  requireAny(caller, ['c'], write.type);
+/** What is created under an id of the server's making was never there. */
+async function creation(
+  write: Write,
+  isMade: boolean,
+  writes: readonly Write[],
+  caller: Caller,
+  store: Store,
+): Promise<Write> {
   // Who sees a part of a type only would learn from the answer which of the other ids are taken.
-  if (write.expect === undefined && caller.isBound('c', write.type)) throw unknownId(write.type, write.id);
+  if (!isMade && caller.isBound('c', write.type)) throw unknownId(write.type, write.id);
+  requireAny(caller, ['c'], write.type);
   await requireWithin(write, 'c', writes, caller, store);
   return write.expect === undefined ? { ...write, expect: 'absent' } : write;
 }
 
 async function change(
   write: Write,
-  row: Row,
-  allowed: Row | undefined,
+  allowed: Row,
   writes: readonly Write[],
   caller: Caller,
   { store }: EngineContext,
 ): Promise<Write> {
-  requireAny(caller, ['u'], write.type);
-  if (allowed === undefined) return expecting(write, row);
   await requireWithin(write, 'u', writes, caller, store);
   requireLabels(write, allowed, caller);
   return expecting(write, allowed);

@@ -12,7 +12,7 @@ import { parseSearch } from '../search/parse.ts';
 import { notRefused } from './consents.ts';
 import { clearedOf, openToPatient } from './labels.ts';
 import { LAB_ORDERS, ofOrders, ofPatients, ofPatientsWho, PRESCRIPTIONS, representedBy, treatedBy } from './reach.ts';
-import { type Reach, type Role, type RoleRule, roles } from './roles.ts';
+import { type Reach, type Role, type RoleRule, roles, SHARED_TYPES } from './roles.ts';
 
 const ALL: Condition = { kind: 'all' };
 const NONE: Condition = { kind: 'none' };
@@ -190,14 +190,22 @@ function hiddenOf(type: string, principal: Principal): readonly string[] {
   return (first ?? []).filter((element) => others.every((hidden) => hidden.includes(element)));
 }
 
-/** While the glass is broken for a patient, all of that patient's record may be read, whatever reach and labels say. */
+/**
+ * While the glass is broken for a patient, all of that patient's record may be read, whatever reach and labels say, by a
+ * role that may break it, of the types that it may read at all. What is no patient's stays as it is.
+ */
 function emergencyOf(
   permission: Permission,
   type: string,
-  { emergency, scopes }: Principal,
+  principal: Principal,
   { definitions }: EngineContext,
 ): Condition {
-  if (emergency === undefined || (permission !== 'r' && permission !== 's')) return NONE;
+  const { emergency, scopes } = principal;
+  if (emergency === undefined || (permission !== 'r' && permission !== 's') || SHARED_TYPES.has(type)) return NONE;
+  const mayRead = rolesOf(principal).some(
+    (role) => role.mayBreakGlass === true && rulesFor(role, type).some(({ can }) => can.includes(permission)),
+  );
+  if (!mayRead) return NONE;
   const isScoped = scopes.some(
     (scope) => scope.level === 'user' && (scope.type === '*' || scope.type === type) && scope.can.includes(permission),
   );

@@ -13,7 +13,7 @@ import { dateCondition } from '../search/compile-ordered.ts';
 import { and, key, not, or, span } from '../search/conditions.ts';
 import { keys, parameterPrefix, referencePrefix, spans } from '../search/keys.ts';
 import { RESTRICTED_KEY } from './labels.ts';
-import { ofPatientsWho } from './reach.ts';
+import { aboutPatientsWho } from './reach.ts';
 import { roles, SHARED_TYPES } from './roles.ts';
 
 const ANY = '*';
@@ -118,7 +118,7 @@ function codesOf(codings: unknown): string[] {
 export function notRefused(type: string, principal: Principal, now: number, definitions: Definitions): Condition {
   if (SHARED_TYPES.has(type) || isAboutOneself(principal)) return { kind: 'all' };
   const refusedOf = (labels: '*' | 'restricted'): Condition =>
-    ofPatientsWho(type, whoRefuses(type, labels, principal, now), definitions);
+    aboutPatientsWho(type, whoRefuses(type, labels, principal, now), definitions);
   return and([not(refusedOf(ANY)), not(and([key(RESTRICTED_KEY), refusedOf('restricted')]))]);
 }
 

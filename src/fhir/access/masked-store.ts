@@ -16,13 +16,28 @@ export function maskedStore(store: Store, caller: Caller, { definitions }: Engin
     return { ...row, body: subset(row.body, selection, definitions) };
   };
   const maskedOrNone = (row: Row | undefined): Row | undefined => row && masked(row);
-  return Object.assign(Object.create(store) as Store, {
-    read: async (...asked: Parameters<Store['read']>) => maskedOrNone(await store.read(...asked)),
-    readMany: async (...asked: Parameters<Store['readMany']>) => (await store.readMany(...asked)).map(maskedOrNone),
-    readVersion: async (...asked: Parameters<Store['readVersion']>) => maskedOrNone(await store.readVersion(...asked)),
-    search: async (...asked: Parameters<Store['search']>) => withRows(await store.search(...asked), masked),
-    history: async (...asked: Parameters<Store['history']>) => withRows(await store.history(...asked), masked),
-  });
+  // Each method is called on the store itself, whose private members another object does not have.
+  return {
+    name: store.name,
+    isShared: store.isShared,
+    records: store.records,
+    outbox: store.outbox,
+    audit: store.audit,
+    read: async (...asked) => maskedOrNone(await store.read(...asked)),
+    readMany: async (...asked) => (await store.readMany(...asked)).map(maskedOrNone),
+    readVersion: async (...asked) => maskedOrNone(await store.readVersion(...asked)),
+    search: async (...asked) => withRows(await store.search(...asked), masked),
+    history: async (...asked) => withRows(await store.history(...asked), masked),
+    count: (...asked) => store.count(...asked),
+    keysIn: (...asked) => store.keysIn(...asked),
+    commit: (commit) => store.commit(commit),
+    stats: () => store.stats(),
+    scan: (options) => store.scan(options),
+    reindex: (rows) => store.reindex(rows),
+    verify: (options) => store.verify(options),
+    ping: () => store.ping(),
+    close: () => store.close(),
+  };
 }
 
 const withRows = <Page extends { rows: Row[] }>(page: Page, masked: (row: Row) => Row): Page => ({

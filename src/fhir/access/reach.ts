@@ -26,12 +26,19 @@ export function ofPatients(type: string, patients: readonly string[], definition
 /** The same for patients that are told by a condition on the Patient. */
 export function ofPatientsWho(type: string, who: Condition, definitions: Definitions): Condition {
   if (SHARED_TYPES.has(type)) return ALL;
+  const about = aboutPatientsWho(type, who, definitions);
+  return type === 'Device' ? or([about, ofNobody(type)]) : about;
+}
+
+/** Resources that are in the record of such a patient. */
+export function aboutPatientsWho(type: string, who: Condition, definitions: Definitions): Condition {
   if (type === 'Patient') return who;
   const references = type === 'Device' ? [parameterPrefix(type, 'patient')] : memberLists(type, definitions);
-  const belongs = references.map(
-    (prefix): Condition => ({ kind: 'refers', prefix: referencePrefix(prefix), to: { type: 'Patient', where: who } }),
+  return or(
+    references.map(
+      (prefix): Condition => ({ kind: 'refers', prefix: referencePrefix(prefix), to: { type: 'Patient', where: who } }),
+    ),
   );
-  return or(type === 'Device' ? [...belongs, ofNobody(type)] : belongs);
 }
 
 /** A Device may be nobody's, and then tells of nobody. */

@@ -35,10 +35,12 @@ const tokens: Readonly<Record<string, (event: AuditEvent) => readonly Coded[]>> 
   'entity-role': ({ entity = [] }) => entity.flatMap(({ role }) => role ?? []),
 };
 
-const ACCEPTED = [
-  ...['_id', '_count', '_sort', '_elements', '_summary', '_lastUpdated', 'date', 'patient', 'agent'],
-  ...['agent:identifier', 'entity', 'address', ...Object.keys(tokens)],
-];
+/** Codes of the parameters, as the CapabilityStatement names them. */
+export const AUDIT_PARAMETERS: ReadonlySet<string> = new Set([
+  ...['_id', '_lastUpdated', 'date', 'patient', 'agent', 'entity', 'address', ...Object.keys(tokens)],
+]);
+
+const ACCEPTED = [...AUDIT_PARAMETERS, 'agent:identifier', '_count', '_sort', '_elements', '_summary'];
 
 /** Throws FhirError('invalid') for what the record cannot answer, naming what it can. `patient`: of a compartment. */
 export function parseAuditSearch(query: string, patient: string | undefined, context: EngineContext): AuditQuestion {

@@ -1,17 +1,7 @@
 // Checkpoints: the ends of the audit chains, signed, at a second place. Whoever can write to the store can cut off the
 // end of a chain, or hash everything from a row on anew; neither fits a checkpoint that he cannot change. Each is a JWS in
 // compact form (RFC 7515) with EdDSA (RFC 8037), one a line.
-import {
-  createHash,
-  createPrivateKey,
-  createPublicKey,
-  generateKeyPairSync,
-  type KeyObject,
-  sign,
-  verify,
-} from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { createHash, createPrivateKey, createPublicKey, hkdfSync, type KeyObject, sign, verify } from 'node:crypto';
 import type { AuditHead } from '../../store/store.ts';
 
 export interface Checkpoint {
@@ -54,30 +44,14 @@ function keyId(key: KeyObject): string {
   return createHash('sha256').update(JSON.stringify({ crv, kty, x })).digest('base64url');
 }
 
-/**
- * The key in a PEM file, which is made when absent, readable by its owner alone. With a passphrase it is kept encrypted.
- * A public key serves to verify. Throws an Error for a file that holds no key, or one under another passphrase.
- */
-export function checkpointKey(path: string, passphrase?: string): KeyObject {
-  if (!existsSync(path)) return newKey(path, passphrase);
-  const pem = readFileSync(path, 'utf8');
-  if (pem.includes('BEGIN PUBLIC KEY')) return createPublicKey(pem);
-  return createPrivateKey({ key: pem, ...(passphrase === undefined ? {} : { passphrase }) });
+/** Beginning of an Ed25519 private key in PKCS #8 (RFC 8410); its 32 bytes follow. */
+const PKCS8_ED25519 = Buffer.from('302e020100300506032b657004220420', 'hex');
+
+/** The private key of an installation: all its processes derive the same one. */
+export function checkpointKeyOf(secret: string): KeyObject {
+  const seed = hkdfSync('sha256', secret, '', 'careloom audit checkpoint', 32);
+  return createPrivateKey({ key: Buffer.concat([PKCS8_ED25519, Buffer.from(seed)]), format: 'der', type: 'pkcs8' });
 }
 
-function newKey(path: string, passphrase: string | undefined): KeyObject {
-  const { privateKey } = generateKeyPairSync('ed25519');
-  const encryption = passphrase === undefined ? {} : { cipher: 'aes-256-cbc', passphrase };
-  mkdirSync(dirname(path), { recursive: true });
-  try {
-    writeFileSync(path, privateKey.export({ type: 'pkcs8', format: 'pem', ...encryption }), {
-      mode: 0o600,
-      flag: 'wx',
-    });
-  } catch (error) {
-    // Another process was faster.
-    if ((error as { code?: unknown }).code === 'EEXIST') return checkpointKey(path, passphrase);
-    throw error;
-  }
-  return privateKey;
-}
+/** The public half as PEM, for whoever is to verify checkpoints and not to make any. */
+export const publicPem = (key: KeyObject): string => publicHalf(key).export({ type: 'spki', format: 'pem' }).toString();

@@ -54,7 +54,7 @@ const events: Readonly<Record<string, [type: string, subtype: string | undefined
   logout: ['110114', '110123', 'E'],
   token: ['110114', '110142', 'E'],
   consent: ['110113', '110137', 'U'],
-  'break-the-glass': ['110113', '110127', 'E'],
+  '$break-the-glass': ['110113', '110127', 'E'],
   configuration: ['110113', '110129', 'U'],
   user: ['110113', '110137', 'U'],
   role: ['110113', '110136', 'U'],
@@ -93,15 +93,12 @@ export function eventCodes(kind: string): EventCodes {
     if (code !== kind) subtype.push(own(kind));
     return { type: REST, subtype, action, ...(profile === undefined ? {} : { profile }) };
   }
-  if (kind.startsWith('$')) {
+  const event = Object.hasOwn(events, kind) ? events[kind] : undefined;
+  if (event === undefined && kind.startsWith('$')) {
     const operation = { system: RESTFUL, code: 'operation', display: 'operation' };
     return { type: REST, subtype: [operation, own(kind)], action: 'E' };
   }
-  const [type, subtype, action] = (Object.hasOwn(events, kind) ? events[kind] : undefined) ?? [
-    '110113',
-    undefined,
-    'E',
-  ];
+  const [type, subtype, action] = event ?? ['110113', undefined, 'E'];
   return { type: dicom(type), subtype: [...(subtype === undefined ? [] : [dicom(subtype)]), own(kind)], action };
 }
 

@@ -79,7 +79,7 @@ async function recorded(
     const ms = Math.round(performance.now() - begun);
     return auditEntries(context.clock.now(), agent, patients, { ...body, ...asked, ...n, ms });
   };
-  const trail = new Trail(context, (touched, writes) =>
+  const trail = new Trail(interaction, context, (touched, writes) =>
     entriesOf({ k: committedKind(interaction), s: committedStatus(interaction, writes) }, touched),
   );
   try {

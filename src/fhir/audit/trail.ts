@@ -22,6 +22,11 @@ export function withoutTrail(context: EngineContext): EngineContext {
   return { ...context, store, commit: rehearsed === undefined ? commit : context.commit, trail: undefined };
 }
 
+/** A row without its content: an operation may go through more than memory holds. */
+type Seen = Pick<Row, 'type' | 'id' | 'keys'>;
+
+const seen = ({ type, id, keys = [] }: Row): Seen => ({ type, id, keys });
+
 const nothing = (): Touched => ({ patients: new Set(), counts: new Map() });
 
 /** The entries that go with a commit. */
@@ -33,17 +38,19 @@ export class Trail {
   /** A commit took place that is in the record. */
   isCommitted = false;
   /** What answers showed that is in no entry yet. */
-  #shown = new Set<Row>();
+  #shown = new Set<Seen>();
   #shownEvents = nothing();
   /** "Type/id" of what was written, which is in the entries of its commit. */
   readonly #written = new Set<string>();
-  readonly #rows: Row[] = [];
+  readonly #rows: Seen[] = [];
+  readonly #isOperation: boolean;
   /** The context without it. */
   readonly around: EngineContext;
 
-  constructor(around: EngineContext, entriesOf: EntriesOf) {
+  constructor(interaction: Interaction, around: EngineContext, entriesOf: EntriesOf) {
+    this.#isOperation = interaction.kind === 'operation';
     this.around = around;
-    const store = new WatchedStore(around.store, (row) => this.#rows.push(row));
+    const store = new WatchedStore(around.store, (row) => this.#rows.push(seen(row)));
     this.context = { ...around, store, commit: (commit) => this.#commit(commit, entriesOf), trail: this };
   }
 
@@ -97,6 +104,8 @@ export class Trail {
     const named = writes.filter(({ expect }) => expect !== 'absent');
     const before = named.length === 0 ? [] : await this.around.store.readMany(named, everything, PATIENT_KEYS);
     for (const row of before) addPatients(row?.keys ?? [], touched.patients);
+    // What an operation has looked at is what it acts on.
+    if (this.#isOperation) for (const { keys = [] } of this.#rows) addPatients(keys, touched.patients);
     for (const { type, keys } of writes) {
       addPatients(keys, touched.patients);
       touched.counts.set(type, (touched.counts.get(type) ?? 0) + 1);
@@ -106,7 +115,7 @@ export class Trail {
 }
 
 /** The rows that an answer shows. Those that were only looked at, such as the first of the next page, are left out. */
-function shownRows({ kind }: Interaction, answer: Answer, rows: readonly Row[], baseUrl: string): readonly Row[] {
+function shownRows({ kind }: Interaction, answer: Answer, rows: readonly Seen[], baseUrl: string): readonly Seen[] {
   switch (kind) {
     case 'search-type':
     case 'search-system':

@@ -85,6 +85,10 @@ export class WatchedStore implements Store {
     return this.#store.count(alias, options, filter);
   }
 
+  keysIn(span: { from: Key; to: Key }, max: number): Promise<readonly Key[] | undefined> {
+    return this.#store.keysIn(span, max);
+  }
+
   commit(commit: Commit): Promise<Written[]> {
     return this.#store.commit(commit);
   }

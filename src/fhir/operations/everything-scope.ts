@@ -1,7 +1,7 @@
 // What $everything walks: the compartment of a patient, an encounter or a practitioner, those of a group's patients, or
 // those of all patients. https://hl7.org/fhir/R4/compartmentdefinition.html
 import { parseReference } from '../../model/references.ts';
-import { and, not, or } from '../../store/conditions.ts';
+import { and, not, or, prefixSpan } from '../../store/conditions.ts';
 import type { Alias, Condition, Key, Row } from '../../store/store.ts';
 import type { EngineContext } from '../context.ts';
 import { compartmentKey } from '../search/keys.ts';
@@ -11,8 +11,11 @@ import { rangeOf } from '../search/values.ts';
 export interface Scope {
   /** Parts that are walked one after another: few patients at a time, so that the store merges few lists. */
   parts: number;
-  /** One type after another, each with what makes a resource of it belong to the part. The resources asked about come first. */
-  stretches(part: number): readonly Alias[];
+  /**
+   * One type after another, each with what makes a resource of it belong to the part, or `none` where nothing does. The
+   * resources asked about come first.
+   */
+  stretches(part: number): Promise<readonly Alias[]>;
   /** Types that have members. */
   types: ReadonlySet<string>;
   /** Holds for resources of a type that belong to no part, as far as a condition tells it; `isMember` tells the rest. */
@@ -26,6 +29,7 @@ export interface Scope {
 }
 
 const ALL: Condition = { kind: 'all' };
+const NONE: Condition = { kind: 'none' };
 
 /** The compartment of one resource. */
 export function compartmentScope(focus: { type: string; id: string }, context: EngineContext): Scope {
@@ -35,13 +39,16 @@ export function compartmentScope(focus: { type: string; id: string }, context: E
   const belongs = (type: string): Condition => membership(type, focus, context);
   return {
     parts: 1,
-    stretches: () => [
-      { type: focus.type, where: itself },
-      ...members.map((type) => ({
-        type,
-        where: type === focus.type ? and([belongs(type), not(itself)]) : belongs(type),
-      })),
-    ],
+    stretches: async () => {
+      const present = await typesPresent(focus, members, context);
+      return [
+        { type: focus.type, where: itself },
+        ...members.map((type): Alias => {
+          if (!present.has(type)) return { type, where: NONE };
+          return { type, where: type === focus.type ? and([belongs(type), not(itself)]) : belongs(type) };
+        }),
+      ];
+    },
     types: new Set([focus.type, ...members]),
     outside: (type) => (type === focus.type || members.includes(type) ? not(belongs(type)) : ALL),
     keysOf: [],
@@ -50,13 +57,25 @@ export function compartmentScope(focus: { type: string; id: string }, context: E
   };
 }
 
+/** The types of which the compartment may have members. A patient's has a list for each, and most of them are empty. */
+async function typesPresent(
+  focus: { type: string; id: string },
+  members: readonly string[],
+  { store }: EngineContext,
+): Promise<ReadonlySet<string>> {
+  if (focus.type !== 'Patient') return new Set(members);
+  const start = compartmentKey(focus.id, '');
+  const keys = await store.keysIn(prefixSpan(start), members.length);
+  return new Set(keys?.map((key) => key.slice(start.length)) ?? members);
+}
+
 /** Every patient there is, with everything in the compartment of any: the types are walked whole, and the rows tell. */
 export function allPatientsScope(context: EngineContext): Scope {
   const types = [...new Set(['Patient', ...memberTypes('Patient', context)])];
   const isMember = (row: Row): boolean => compartmentsOf(row).length > 0;
   return {
     parts: 1,
-    stretches: () => types.map((type) => ({ type, where: ALL })),
+    stretches: async () => types.map((type) => ({ type, where: ALL })),
     types: new Set(types),
     outside: () => ALL,
     keysOf: [COMPARTMENTS],
@@ -79,7 +98,7 @@ export function groupScope(group: Row & { body: Uint8Array }, context: EngineCon
   const firstPart = (row: Row): number => Math.min(...compartmentsOf(row).flatMap((id) => partById.get(id) ?? []));
   return {
     parts: Math.ceil(patients.length / PATIENTS_AT_ONCE),
-    stretches: (part) => {
+    stretches: async (part) => {
       const ids = patients.slice(part * PATIENTS_AT_ONCE, (part + 1) * PATIENTS_AT_ONCE);
       const themselves: Condition = { kind: 'ids', ids };
       const belongs = (type: string): Condition =>

@@ -35,10 +35,10 @@ export async function walkPage(
 ): Promise<{ rows: LiveRow[]; next?: Place }> {
   const page = new Page(asked, context.clock);
   for (let { part, at, cursor }: Place = from; part < scope.parts; part++, at = 0) {
-    const stretches = scope.stretches(part);
+    const stretches = await scope.stretches(part);
     for (; at < stretches.length; at++, cursor = undefined) {
       const stretch = stretches[at];
-      if (stretch === undefined || !isWalked(stretch.type, scope, asked)) continue;
+      if (stretch === undefined || stretch.where.kind === 'none' || !isWalked(stretch.type, scope, asked)) continue;
       const where = and([stretch.where, await everythingFilter(stretch.type, asked, caller, context)]);
       const walked = await walkStretch({ type: stretch.type, where }, { scope, part, cursor, page }, caller, context);
       if (walked !== undefined) return { rows: page.rows, next: { part, at, ...walked } };

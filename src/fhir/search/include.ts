@@ -29,9 +29,11 @@ function followedLists(
   include: Include,
   { definitions }: EngineContext,
 ): { parameter: SearchParameter; list: ParameterList }[] {
-  return [...definitions.searchParameters(type).values()]
+  const parameters = definitions.searchParameters(type);
+  const named = parameters.get(include.parameter);
+  const asked = include.parameter === '*' ? [...parameters.values()] : named === undefined ? [] : [named];
+  return asked
     .filter((parameter) => parameter.type === 'reference')
-    .filter(({ code }) => include.parameter === '*' || code === include.parameter)
     .flatMap((parameter) => listsOf(definitions, type, parameter.code).lists.map((list) => ({ parameter, list })));
 }
 

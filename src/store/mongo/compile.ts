@@ -3,7 +3,7 @@
 import type { Document } from 'mongodb';
 import { conjuncts, prefixSpan } from '../conditions.ts';
 import type { Alias, Condition, Key, OrdRange, Part, Source, Term, Within } from '../store.ts';
-import { typeKey } from '../store.ts';
+import { StoreError, typeKey } from '../store.ts';
 import { BY_ID, BY_KEY, BY_TERM, BY_UPDATED } from './layout.ts';
 import { containsPattern, endsPattern, slicesPattern } from './patterns.ts';
 
@@ -90,8 +90,18 @@ export function partsFilter(parts: readonly Part[]): Document {
     return { idx: keys.length === 1 ? keys[0] : { $in: keys }, ...ordFilter(group[0]?.ord ?? {}) };
   });
   const spans = parts.flatMap((part) => ('from' in part ? [{ idx: spanFilter(part) }] : []));
+  checkSpans(spans.length);
   const all = [...equal, ...spans];
   return all.length === 1 ? (all[0] ?? NEVER) : all.length === 0 ? NEVER : { $or: all };
+}
+
+/** The server plans so many in 0.2 s, and twelve times as many not within 15 s. */
+const SPANS_MAX = 1_000;
+
+/** Throws StoreError('too-costly'). */
+function checkSpans(count: number): void {
+  if (count <= SPANS_MAX) return;
+  throw new StoreError('too-costly', `A search by more than ${SPANS_MAX} codes without a system is too costly`);
 }
 
 export function lastUpdatedFilter(from: number | undefined, to: number | undefined): Document {
@@ -150,6 +160,7 @@ class Joins {
       case 'and':
         return allOf(condition.of.map((part) => this.filterOf(part)));
       case 'or':
+        checkSpans(condition.of.filter(({ kind }) => kind === 'span').length);
         return condition.of.length === 0 ? NEVER : { $or: condition.of.map((part) => this.filterOf(part)) };
       case 'not':
         return { $nor: [this.filterOf(condition.of)] };

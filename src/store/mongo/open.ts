@@ -2,6 +2,7 @@
 // transactions; one node is enough. See README.md beside this file for the layout and the guarantees.
 import { MongoClient } from 'mongodb';
 import type { Clock } from '../../base/clock.ts';
+import { limits } from '../../base/limits.ts';
 import { sizesRemembered } from '../sizes.ts';
 import type { Alias, AuditEntry, AuditSearch, Commit, Filter, HistorySearch, Key, Search, Store } from '../store.ts';
 import { StoreError } from '../store.ts';
@@ -18,7 +19,7 @@ import { mongoOutbox } from './outbox.ts';
 import { Reader, readCurrent, readVersion } from './read.ts';
 import { mongoRecords } from './records.ts';
 import { rowOf } from './rows.ts';
-import { countMatches, searchPage } from './search.ts';
+import { countMatches, keysWithin, searchPage } from './search.ts';
 import { countByType, latestUpdate, reindexRows, scanPage, verifyAll } from './upkeep.ts';
 
 const DATABASE = 'careloom';
@@ -116,10 +117,13 @@ function storeOf(client: MongoClient, options: StoreParts): Store {
       readVersion(context, { type, id, version }, filter, keysOf),
     ),
     search: whileOpen((search: Search, filter: Filter) => searchPage(on, search, filter, remembered)),
-    count: whileOpen((alias: Alias, limits: { cap: number; budgetMs: number }, filter: Filter) =>
-      countMatches(on, alias, limits, filter, remembered),
+    count: whileOpen((alias: Alias, options: { cap: number; budgetMs: number }, filter: Filter) =>
+      countMatches(on, alias, options, filter, remembered),
     ),
     history: whileOpen((search: HistorySearch, filter: Filter) => historyPage(on, search, filter)),
+    keysIn: whileOpen((span: { from: Key; to: Key }, max: number) =>
+      keysWithin(on, span, { max, budgetMs: limits.queryBudgetMs }),
+    ),
     commit: whileOpen(async (commit: Commit) =>
       commit.writes.length === 0 && (commit.checks ?? []).length === 0 ? [] : committer.commit(commit),
     ),

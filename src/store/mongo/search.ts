@@ -81,6 +81,14 @@ export async function countMatches(
   return { count: Math.min(count, options.cap), exact: count <= options.cap };
 }
 
+export function keysWithin(
+  on: Collections,
+  span: { from: Key; to: Key },
+  options: { max: number; budgetMs: number },
+): Promise<readonly Key[] | undefined> {
+  return keysIn({ on, budget: new Budget(options.budgetMs) }, span, options.max);
+}
+
 /** Whether a check still holds, as seen by the transaction of the session. */
 export async function isHolding(
   on: Collections,

@@ -4,7 +4,7 @@ import type { Link } from '../audit-chain.ts';
 import { finish, firstLink, follow } from '../audit-chain.ts';
 import { auditRowOf, headOf } from './audit.ts';
 import type { Columns, Connection } from './sql.ts';
-import { raw, sql } from './sql.ts';
+import { limited, raw, sql } from './sql.ts';
 
 /** Rows of a step: some 50 ms. */
 const STEP = 2_000;
@@ -29,7 +29,7 @@ export function auditStep(connection: Connection, step: AuditStep | undefined): 
 
 function chainStep(connection: Connection, link: Link): AuditStepResult {
   const rows = connection.all(
-    sql`SELECT seq, at, agent, patients, body, hash FROM audit WHERE seq > ${link.seq} ORDER BY seq LIMIT ${STEP}`,
+    sql`SELECT seq, at, agent, patients, body, hash FROM audit WHERE seq > ${link.seq} ORDER BY seq ${limited(STEP)}`,
   );
   const last = rows.at(-1);
   if (last === undefined) {
@@ -50,7 +50,7 @@ function patientStep(connection: Connection, [patient, at, seq]: Columns): Audit
   const page = connection.all(sql`SELECT p.patient, p.at, p.seq,
       coalesce(a.at = p.at AND EXISTS (SELECT 1 FROM json_each(${LIST}) j WHERE j.value = p.patient), 0)
     FROM (SELECT patient, at, seq FROM audit_patient WHERE (patient, at, seq) > (${patient ?? ''}, ${at ?? 0}, ${seq ?? 0})
-      ORDER BY patient, at, seq LIMIT ${STEP}) p LEFT JOIN audit a ON a.seq = p.seq`);
+      ORDER BY patient, at, seq ${limited(STEP)}) p LEFT JOIN audit a ON a.seq = p.seq`);
   const problems = page.flatMap(([, , row, isRight]) =>
     isRight === 1 ? [] : [`audit row ${row}: among the rows of a patient that it does not name`],
   );

@@ -7,7 +7,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import { auditAfter, auditPageOf } from '../audit-page.ts';
 import type { AuditEntry, AuditHead, AuditPage, AuditRecord, AuditRow, AuditSearch } from '../store.ts';
 import type { Columns, Connection, Sql } from './sql.ts';
-import { joined, raw, sql } from './sql.ts';
+import { joined, limited, raw, sql } from './sql.ts';
 
 const TABLES = `
 CREATE TABLE audit (
@@ -102,7 +102,7 @@ export function auditPage(connection: Connection, search: AuditSearch): AuditPag
   const order = search.chain === undefined ? sql`${at} ${way}, ${seq} ${way}` : sql`${seq} ${way}`;
   const found = connection.all(
     sql`SELECT a.seq, a.at, a.agent, a.patients, a.body, a.hash FROM ${listOf(search)} ${where}
-      ORDER BY ${order} LIMIT ${search.limit + 1}`,
+      ORDER BY ${order} ${limited(search.limit + 1)}`,
   );
   return auditPageOf(
     search,

@@ -3,6 +3,7 @@
 import { prefixSpan } from '../conditions.ts';
 import type { Condition, Key, OrdRange, Slice, Within } from '../store.ts';
 import { typeKey } from '../store.ts';
+import { spanList } from './spans.ts';
 import type { Sql } from './sql.ts';
 import { balanced, joined, keysText, raw, sql } from './sql.ts';
 import { hasTerm } from './terms.ts';
@@ -20,6 +21,8 @@ export interface Place {
 
 /** From here on a list of equal keys is looked up in the row's keys instead of probing the index for each. */
 const PROBES_MAX = 4;
+/** From here on spans are looked up together. */
+const SPANS_ALONE_MAX = 8;
 
 /** A live row of `resource` under the table name `name`. */
 export function liveRow(name: string, type: string): Place {
@@ -53,7 +56,7 @@ const compiled = new WeakMap<Condition, Map<string, Sql>>();
 
 /** Whether the condition can be decided from the index alone. */
 export function isKeysOnly(condition: Condition): boolean {
-  if (condition.kind === 'or' && condition.of.length > PROBES_MAX) return false;
+  if ((condition.kind === 'or' || condition.kind === 'and') && condition.of.length > PROBES_MAX) return false;
   if (condition.kind === 'and' || condition.kind === 'or') return condition.of.every(isKeysOnly);
   if (condition.kind === 'not') return isKeysOnly(condition.of);
   return condition.kind === 'key' || condition.kind === 'ord' || condition.kind === 'all';
@@ -81,10 +84,7 @@ function holdsAt(condition: Condition, place: Place, depth: number): Sql {
     case 'lastUpdated':
       return sql`(${inRange(raw(place.lu), condition)})`;
     case 'and':
-      return balanced(
-        condition.of.map((part) => holdsAt(part, place, depth)),
-        'AND',
-      );
+      return allOf(condition.of, place, depth);
     case 'or':
       return anyOf(condition.of, place, depth);
     case 'not':
@@ -181,15 +181,26 @@ function hasKeyWhere(place: Place, where: Sql): Sql {
 }
 
 function anyOf(parts: readonly Condition[], place: Place, depth: number): Sql {
-  const keys = parts.flatMap((part) => (part.kind === 'key' ? [part.key] : []));
-  if (keys.length <= PROBES_MAX)
-    return balanced(
-      parts.map((part) => holdsAt(part, place, depth)),
-      'OR',
-    );
-  const others = parts.filter((part) => part.kind !== 'key').map((part) => holdsAt(part, place, depth));
-  const inList = hasKeyWhere(place, sql`j.value IN (SELECT value FROM json_each(${keysText(keys)}))`);
-  return balanced([inList, ...others], 'OR');
+  const keys = parts.filter((part) => part.kind === 'key');
+  const spans = parts.filter((part) => part.kind === 'span');
+  const together: Sql[] = [];
+  if (keys.length > PROBES_MAX) {
+    const list = keysText(keys.map(({ key }) => key));
+    together.push(hasKeyWhere(place, sql`j.value IN (SELECT value FROM json_each(${list}))`));
+  }
+  if (spans.length > SPANS_ALONE_MAX) together.push(sql`in_spans(${raw(place.keys)}, ${spanList(spans)})`);
+  const isTogether = ({ kind }: Condition): boolean =>
+    (kind === 'key' && keys.length > PROBES_MAX) || (kind === 'span' && spans.length > SPANS_ALONE_MAX);
+  const alone = parts.filter((part) => !isTogether(part)).map((part) => holdsAt(part, place, depth));
+  return balanced([...together, ...alone], 'OR');
+}
+
+/** Conditions of which several say what must not hold: they are looked up like those of which one must. */
+function allOf(parts: readonly Condition[], place: Place, depth: number): Sql {
+  const refused = parts.flatMap((part) => (part.kind === 'not' ? [part.of] : []));
+  const isTogether = refused.length > PROBES_MAX;
+  const others = parts.filter(({ kind }) => !isTogether || kind !== 'not').map((part) => holdsAt(part, place, depth));
+  return balanced(isTogether ? [...others, sql`NOT ${anyOf(refused, place, depth)}`] : others, 'AND');
 }
 
 function refersTo(condition: Extract<Condition, { kind: 'refers' }>, place: Place, depth: number): Sql {

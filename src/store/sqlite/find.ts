@@ -2,14 +2,14 @@
 // (small steps), the reader thread (large steps) and the checks within a write transaction.
 import { prefixSpan } from '../conditions.ts';
 import { NO_KEY_ASCENDING, type Position, type SortValue } from '../cursor.ts';
-import { compareKeys } from '../match.ts';
+import { compareKeys, keysStarting } from '../match.ts';
 import type { Few, Plan, Span, Walk } from '../planner.ts';
 import { COLLECT_LIMIT } from '../planner.ts';
 import type { Condition, Key, OrdRange, Part, SortKey, Source } from '../store.ts';
 import { StoreError, typeKey } from '../store.ts';
 import { hasPrefix, holds, inRange, isKeysOnly, liveRow, within } from './conditions.ts';
 import type { Columns, Connection, Sql } from './sql.ts';
-import { joined, keysText, raw, sql } from './sql.ts';
+import { joined, keysText, limited, raw, sql } from './sql.ts';
 import { entriesOf } from './terms.ts';
 
 export type WalkPlan = Extract<Plan, { kind: 'walk' }>;
@@ -89,7 +89,7 @@ function stageRows(connection: Connection, plan: WalkPlan | SortPlan, stage: Sta
   const found =
     connection.all(sql`SELECT d.value, ${columnsOf(shape)} FROM (${stage.candidates(after, candidates, 0)}) d
     CROSS JOIN resource r ON r.rid = d.rid
-    WHERE r.type = ${plan.type} AND in_time() AND ${stage.guard} AND ${holds(plan.residual, place)} LIMIT ${limit}`);
+    WHERE r.type = ${plan.type} AND in_time() AND ${stage.guard} AND ${holds(plan.residual, place)} ${limited(limit)}`);
   const rows = found.map((columns) => foundRow(columns, 1, [columns[0] as SortValue], shape));
   if (options.explain !== true) return { rows };
   const last = rows.length >= limit ? rows.at(-1) : undefined;
@@ -132,7 +132,7 @@ function ordStage(walk: Extract<Walk, { kind: 'ord' }>): Stage {
       const stretch = ordStretch(walk, after);
       const lists = padded(walk.keys).map((key) => sql`SELECT ord AS value, rid FROM idx WHERE k = ${key}${stretch}`);
       // UNION with this ORDER BY merges lists that are read in order, and stops at the limit.
-      return sql`${joined(lists, ' UNION ')} ORDER BY 1 ${direction}, 2 ${direction} LIMIT ${limit} OFFSET ${offset}`;
+      return sql`${joined(lists, ' UNION ')} ORDER BY 1 ${direction}, 2 ${direction} ${limited(limit)} OFFSET ${offset}`;
     },
   };
 }
@@ -174,7 +174,7 @@ function lastUpdatedStage(walk: Extract<Walk, { kind: 'lastUpdated' }>, type: st
           ? raw('')
           : sql` AND (lu, rid) ${raw(walk.descending ? '<' : '>')} (${after.values[0] ?? 0}, ${after.tie})`;
       return sql`SELECT lu AS value, rid FROM resource INDEXED BY resource_lu WHERE type = ${type} AND ${inRange(raw('lu'), walk)}${start}
-        ORDER BY lu ${direction}, rid ${direction} LIMIT ${limit} OFFSET ${offset}`;
+        ORDER BY lu ${direction}, rid ${direction} ${limited(limit)} OFFSET ${offset}`;
     },
   };
 }
@@ -193,7 +193,7 @@ function sortKeyStage(walk: Extract<Walk, { kind: 'keys' }>): Stage {
         at === null
           ? sql`k >= ${from} AND k < ${to}`
           : sql`k ${ahead}= ${at} AND ${walk.descending ? sql`k >= ${from}` : sql`k < ${to}`} AND (k ${ahead} ${at} OR rid ${ahead} ${after?.tie ?? 0})`;
-      return sql`SELECT k AS value, rid FROM idx WHERE ${range} ORDER BY k ${direction}, rid ${direction} LIMIT ${limit} OFFSET ${offset}`;
+      return sql`SELECT k AS value, rid FROM idx WHERE ${range} ORDER BY k ${direction}, rid ${direction} ${limited(limit)} OFFSET ${offset}`;
     },
   };
 }
@@ -204,7 +204,7 @@ function withoutKeyStage(walk: Extract<Walk, { kind: 'keys' }>, type: string): S
     guard: sql`NOT ${hasPrefix(walk.prefix, liveRow('r', type))}`,
     candidates(after, limit, offset) {
       const start = after === undefined ? raw('') : sql` AND rid ${ahead} ${after.tie}`;
-      return sql`SELECT ${noKey(walk.descending)} AS value, rid FROM idx WHERE k = ${typeKey(type)}${start} ORDER BY rid ${direction} LIMIT ${limit} OFFSET ${offset}`;
+      return sql`SELECT ${noKey(walk.descending)} AS value, rid FROM idx WHERE k = ${typeKey(type)}${start} ORDER BY rid ${direction} ${limited(limit)} OFFSET ${offset}`;
     },
   };
 }
@@ -252,7 +252,7 @@ function setStage({ source, type, order }: SortPlan): Stage {
       const entries = joined(listsOf(source, type), ' UNION ALL ');
       const start =
         after === undefined ? raw('') : sql` WHERE (ord, rid) ${ahead} (${after.values[0] ?? 0}, ${after.tie})`;
-      return sql`SELECT DISTINCT ord AS value, rid FROM (${entries})${start} ORDER BY 1 ${direction}, 2 ${direction} LIMIT ${limit} OFFSET ${offset}`;
+      return sql`SELECT DISTINCT ord AS value, rid FROM (${entries})${start} ORDER BY 1 ${direction}, 2 ${direction} ${limited(limit)} OFFSET ${offset}`;
     },
   };
 }
@@ -287,7 +287,7 @@ function countList(
   };
   const where = holds(all, { ...liveRow('r', plan.type), indexed: { rid: 'd.rid', ord: 'd.ord' } });
   return connection.number(
-    sql`SELECT count(*) FROM (SELECT 1 FROM idx d WHERE d.k = ${key}${ordIn(ord)} AND in_time() AND ${where} LIMIT ${cap})`,
+    sql`SELECT count(*) FROM (SELECT 1 FROM idx d WHERE d.k = ${key}${ordIn(ord)} AND in_time() AND ${where} ${limited(cap)})`,
   );
 }
 
@@ -296,7 +296,7 @@ export function countSource(connection: Connection, source: Source, type: string
   if (source.kind === 'ids') return Math.min(source.ids.length, cap);
   let count = 0;
   for (const list of source.kind === 'term' ? [entriesOf(source)] : listsOf(source, type)) {
-    count += connection.number(sql`SELECT count(*) FROM (${list} LIMIT ${cap - count})`);
+    count += connection.number(sql`SELECT count(*) FROM (${list} ${limited(cap - count)})`);
     if (count >= cap) return cap;
   }
   return count;
@@ -322,7 +322,7 @@ export function keysIn(
 /** See Probe.ordsIn. */
 export function ordsIn(connection: Connection, span: Span, max: number): OrdRange | undefined {
   const list = sql`SELECT ord FROM idx WHERE k >= ${span.from} AND k < ${span.to}${within(span.within, 'k')}`;
-  const query = sql`SELECT count(*), min(ord), max(ord) FROM (${list} LIMIT ${max + 1})`;
+  const query = sql`SELECT count(*), min(ord), max(ord) FROM (${list} ${limited(max + 1)})`;
   const [count, lowest, highest] = connection.get(query) ?? [];
   if (Number(count) > max) return undefined;
   return lowest === null ? { from: 0, to: 0 } : { from: Number(lowest), to: Number(highest) + 1 };
@@ -337,10 +337,11 @@ export function fewMatches(
   if (plan.kind !== 'sort') return plan.kind === 'none' ? [] : undefined;
   const { ords, isAll } = collect(connection, plan.source, plan.type, examine);
   if (!isAll) return undefined;
-  const keys = prefix === undefined ? raw("'[]'") : keysColumn([prefix]);
-  const found = connection.all(sql`SELECT r.id, ${keys} ${matching(plan, [...ords.keys()])} LIMIT ${limit + 1}`);
+  const keys = raw(prefix === undefined ? "'[]'" : 'r.keys');
+  const found = connection.all(sql`SELECT r.id, ${keys} ${matching(plan, [...ords.keys()])} ${limited(limit + 1)}`);
   if (found.length > limit) return undefined;
-  return found.map((columns) => ({ id: String(columns[0]), keys: JSON.parse(String(columns[1])) }));
+  const keysOf = prefix === undefined ? [] : [prefix];
+  return found.map(([id, keys]) => ({ id: String(id), keys: keysStarting(JSON.parse(String(keys)), keysOf) }));
 }
 
 /** The row ids of a source, each with its clinical date; not all when its lists hold more than `limit` entries. */
@@ -353,7 +354,7 @@ function collect(
   const ords = new Map<number, number>();
   let left = limit;
   for (const list of listsOf(source, type)) {
-    const found = connection.all(sql`${list} LIMIT ${left + 1}`);
+    const found = connection.all(sql`${list} ${limited(left + 1)}`);
     for (const [rid, ord] of found) ords.set(Number(rid), Number(ord));
     if (found.length > left) return { ords, isAll: false };
     left -= found.length;
@@ -380,7 +381,19 @@ function listsOf(source: Source, type: string): readonly Sql[] {
     return [sql`SELECT r.rid, r.ord FROM (${entriesOf(source)}) t CROSS JOIN resource r ON r.rid = t.rid`];
   const keys = source.of.flatMap((part) => ('key' in part && part.ord === undefined ? [part.key] : []));
   const others = source.of.filter((part) => !('key' in part) || part.ord !== undefined);
-  return [...listsOfKeys(keys), ...others.map(listOfPart)];
+  const plain = others.filter((part) => 'from' in part && part.within === undefined);
+  if (plain.length <= LISTS_ALONE_MAX) return [...listsOfKeys(keys), ...others.map(listOfPart)];
+  const ruled = others.filter((part) => !plain.includes(part));
+  return [...listsOfKeys(keys), listOfSpans(plain), ...ruled.map(listOfPart)];
+}
+
+/** Beyond, lists become one: SQLite takes 500 in one query. */
+const LISTS_ALONE_MAX = 32;
+
+function listOfSpans(parts: readonly Part[]): Sql {
+  const bounds = parts.flatMap((part) => ('from' in part ? [[part.from.toWellFormed(), part.to.toWellFormed()]] : []));
+  return sql`SELECT i.rid, i.ord FROM json_each(${JSON.stringify(bounds)}) j
+    CROSS JOIN idx i ON i.k >= json_extract(j.value, '$[0]') AND i.k < json_extract(j.value, '$[1]')`;
 }
 
 function listsOfKeys(keys: readonly Key[]): readonly Sql[] {
@@ -436,18 +449,7 @@ function rowsOf(connection: Connection, places: readonly Position[], shape: Shap
 // ---- rows ----------------------------------------------------------------------------------------------------------
 
 function columnsOf(shape: Shape): Sql {
-  const body = raw(shape.bodyless ? '' : ', r.body');
-  const keys = shape.keysOf.length > 0 ? sql`, ${keysColumn(shape.keysOf)}` : raw('');
-  return sql`r.rid, r.id, r.v, r.lu${body}${keys}`;
-}
-
-/** The row's keys with one of the prefixes, as a JSON array. */
-function keysColumn(prefixes: readonly Key[]): Sql {
-  const ranges = prefixes.map((prefix) => {
-    const { from, to } = prefixSpan(prefix);
-    return sql`(j.value >= ${from} AND j.value < ${to})`;
-  });
-  return sql`(SELECT json_group_array(j.value) FROM json_each(r.keys) j WHERE ${joined(ranges, ' OR ')})`;
+  return raw(`r.rid, r.id, r.v, r.lu${shape.bodyless ? '' : ', r.body'}${shape.keysOf.length > 0 ? ', r.keys' : ''}`);
 }
 
 function foundRow(columns: Columns, at: number, values: readonly SortValue[], shape: Shape): Found {
@@ -459,7 +461,7 @@ function foundRow(columns: Columns, at: number, values: readonly SortValue[], sh
     version: Number(columns[at + 2]),
     lastUpdated: Number(columns[at + 3]),
     body: shape.bodyless ? NO_BODY : (columns[at + 4] as Uint8Array),
-    ...(keys === undefined ? {} : { keys: JSON.parse(String(keys)) as Key[] }),
+    ...(keys === undefined ? {} : { keys: keysStarting(JSON.parse(String(keys)) as Key[], shape.keysOf) }),
   };
 }
 

@@ -4,7 +4,7 @@ import type { Condition, Key } from '../store.ts';
 import { StoreError } from '../store.ts';
 import { anyRow, holds, inRange } from './conditions.ts';
 import type { Columns, Connection, Sql } from './sql.ts';
-import { joined, raw, sql } from './sql.ts';
+import { joined, limited, raw, sql } from './sql.ts';
 
 /** What to look through, and from when; `current` as in HistorySearch. */
 export interface HistoryQuery {
@@ -103,7 +103,7 @@ function newestOf(
 ): Sql {
   const bounds = [inRange(raw('d.lu'), rangeOf(query)), ...(after === undefined ? [] : [isOlder(table, after)])];
   return sql`SELECT d.lu, d.rid, d.v FROM ${versionsIn(table, scope)} AND ${joined(bounds, ' AND ')}
-    ORDER BY d.lu DESC, d.rid DESC, d.v DESC LIMIT ${limit}`;
+    ORDER BY d.lu DESC, d.rid DESC, d.v DESC ${limited(limit)}`;
 }
 
 /** Half-open, in ms. What was current before `to` had begun by then. */

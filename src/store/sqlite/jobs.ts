@@ -1,6 +1,7 @@
 // What crosses between the main thread and the two workers.
 import type { Position } from '../cursor.ts';
-import type { AuditEntry, AuditPage, AuditSearch, StoreErrorKind, Written } from '../store.ts';
+import type { Few, Plan, Probe } from '../planner.ts';
+import type { AuditEntry, AuditPage, AuditSearch, Source, StoreErrorKind, Written } from '../store.ts';
 import { StoreError } from '../store.ts';
 import type { AuditStep, AuditStepResult } from './audit-verify.ts';
 import type { Shape, SortPlan, Stretch, WalkPlan } from './find.ts';
@@ -77,6 +78,8 @@ export type ReadJob =
   | { kind: 'count'; plan: SortPlan; cap: number; budgetMs: number }
   | { kind: 'history'; query: HistoryQuery; budgetMs: number }
   | { kind: 'audit'; search: AuditSearch }
+  | { kind: 'size'; source: Source; type: string; cap: number; budgetMs: number }
+  | { kind: 'few'; plan: Plan; options: Parameters<Probe['few']>[1]; budgetMs: number }
   | { kind: 'audit-step'; step: AuditStep | undefined }
   | { kind: 'stats' }
   | { kind: 'terms' };
@@ -87,6 +90,8 @@ export interface ReadResults {
   count: number;
   history: FoundVersion[];
   audit: AuditPage;
+  size: number;
+  few: { matches: Few | undefined };
   'audit-step': AuditStepResult;
   stats: readonly (readonly [type: string, count: number])[];
   /** Problems of the index of terms. */

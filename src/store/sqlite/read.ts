@@ -4,7 +4,7 @@ import { typeKey } from '../store.ts';
 import { auditPage } from './audit.ts';
 import { auditStep } from './audit-verify.ts';
 import type { Found, Stretch } from './find.ts';
-import { countMatches, isByOrd, sortedPage, walkStep } from './find.ts';
+import { countMatches, countSource, fewMatches, isByOrd, sortedPage, walkStep } from './find.ts';
 import { deadline, historyPage, typesPresent } from './history.ts';
 import type { ReadJob, ReadResults } from './jobs.ts';
 import type { Connection } from './sql.ts';
@@ -29,6 +29,10 @@ export function runRead(connection: Connection, job: ReadJob): ReadResults[ReadJ
       return snapshot(connection, () => auditPage(connection, job.search));
     case 'audit-step':
       return snapshot(connection, () => auditStep(connection, job.step));
+    case 'size':
+      return countSource(connection, job.source, job.type, job.cap);
+    case 'few':
+      return { matches: fewMatches(connection, job.plan, job.options) };
     case 'terms':
       return snapshot(connection, () => termProblems(connection));
     case 'stats':

@@ -2,7 +2,7 @@
 import type { Change, Outbox, Records, StoredRecord } from '../store.ts';
 import type { ReindexedRow, WriteJob } from './jobs.ts';
 import type { Columns, Connection } from './sql.ts';
-import { sql } from './sql.ts';
+import { limited, sql } from './sql.ts';
 import { reindexRow, type Target } from './write.ts';
 
 type SmallJob = Exclude<WriteJob, { kind: 'commit' | 'append' }>;
@@ -45,7 +45,7 @@ export function createRecords(connection: Connection, send: Send, now: () => num
     },
     async list(kind, { after = '', limit }) {
       const rows = connection.all(sql`SELECT kind, id, v, value, expires FROM record
-        WHERE kind = ${kind} AND id > ${after} AND (expires IS NULL OR expires > ${now()}) ORDER BY id LIMIT ${limit}`);
+        WHERE kind = ${kind} AND id > ${after} AND (expires IS NULL OR expires > ${now()}) ORDER BY id ${limited(limit)}`);
       return rows.map(recordOf);
     },
     sweep: () => send({ kind: 'sweep' }),
@@ -56,7 +56,7 @@ export function createOutbox(connection: Connection, send: Send): Outbox {
   return {
     async after(seq, limit) {
       const rows = connection.all(
-        sql`SELECT seq, type, id, v FROM outbox WHERE seq > ${Number(seq)} ORDER BY seq LIMIT ${limit}`,
+        sql`SELECT seq, type, id, v FROM outbox WHERE seq > ${Number(seq)} ORDER BY seq ${limited(limit)}`,
       );
       return rows.map(changeOf);
     },

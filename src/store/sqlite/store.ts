@@ -33,20 +33,22 @@ import { createAudit } from './audit.ts';
 import type { AuditStep, AuditStepResult } from './audit-verify.ts';
 import { anyRow, holds, liveRow } from './conditions.ts';
 import type { Found, Shape, Stretch } from './find.ts';
-import { countSource, fewMatches, keysIn, ordsIn, walkStep } from './find.ts';
+import { keysIn, ordsIn, walkStep } from './find.ts';
 import { type HistoryScope, typesPresent, versionVisible } from './history.ts';
 import type { Answer, ReadJob, ReadResults } from './jobs.ts';
 import { unpackError } from './jobs.ts';
 import { runRead } from './read.ts';
 import { createOutbox, createRecords } from './records.ts';
 import type { Columns, Connection } from './sql.ts';
-import { keysText, raw, sql } from './sql.ts';
+import { keysText, limited, raw, sql } from './sql.ts';
 import { tokensOf } from './terms.ts';
 import { Thread } from './thread.ts';
 import { TURN_MS, Turns } from './turns.ts';
 import { verifyStore } from './verify.ts';
 import { Writer } from './writer.ts';
 
+/** What the planner looks at before a search, ms: without it, all would be looked at that it could have ruled out. */
+const LOOK_MS = 1_000;
 /** Candidates that the main thread looks at before it hands a search to the reader: some 5 ms at most. */
 const CANDIDATES_HERE = 1_000;
 /** Sets up to here are collected, sorted and counted on the main thread. */
@@ -92,10 +94,15 @@ export class SqliteStore implements Store {
     this.#reader = new Thread('reader-worker', options.path);
     this.#probe = sizesRemembered(REMEMBERED_FROM)({
       walksKeys: true,
-      count: (source, type, cap) => this.#look((here) => countSource(here, source, type, cap), cap),
+      count: (source, type, cap) => this.#look({ kind: 'size', source, type, cap, budgetMs: LOOK_MS }, cap),
       keysIn: (span, max) => keysIn(this.#open(), span, max),
-      ordsIn: (span, max) => this.#look<OrdRange | undefined>((here) => ordsIn(here, span, max), undefined),
-      few: (plan, options) => this.#look<Few | undefined>((here) => fewMatches(here, plan, options), undefined),
+      ordsIn: (span, max) =>
+        this.#open().within<OrdRange | undefined>(
+          TURN_MS,
+          () => ordsIn(this.#connection, span, max),
+          () => undefined,
+        ),
+      few: (plan, options) => this.#few({ kind: 'few', plan, options, budgetMs: LOOK_MS }),
     });
     const send = this.#writer.send.bind(this.#writer);
     this.records = createRecords(options.connection, send, options.now);
@@ -208,6 +215,10 @@ export class SqliteStore implements Store {
     return { rows, next: writeCursor(about, [last.lu, last.rid, last.v]) };
   }
 
+  async keysIn(span: { from: Key; to: Key }, max: number): Promise<readonly Key[] | undefined> {
+    return keysIn(this.#open(), span, max);
+  }
+
   async commit(commit: Commit): Promise<Written[]> {
     return this.#writer.commit(commit);
   }
@@ -234,7 +245,7 @@ export class SqliteStore implements Store {
         ? sql`resource r WHERE r.rid > ${rid} AND r.ord IS NOT NULL ORDER BY r.rid`
         : sql`resource r INDEXED BY resource_lu WHERE r.type = ${type} AND (r.lu, r.rid) > (${lu}, ${rid}) AND r.ord IS NOT NULL ORDER BY r.lu, r.rid`;
     const found = this.#open().all(
-      sql`SELECT ${raw(VERSION)}, r.rid, r.type, r.ord, r.keys FROM ${list} LIMIT ${limit + 1}`,
+      sql`SELECT ${raw(VERSION)}, r.rid, r.type, r.ord, r.keys FROM ${list} ${limited(limit + 1)}`,
     );
     const rows = found.slice(0, limit);
     const last = rows.at(-1);
@@ -354,15 +365,35 @@ export class SqliteStore implements Store {
     );
   }
 
-  /** The same for the planner, which is told `late` where a look takes too long. */
-  #look<T>(work: (connection: Connection) => T, late: T): T | Promise<T> {
-    const look = (): T =>
-      this.#open().within(
-        TURN_MS,
-        () => work(this.#connection),
-        () => late,
-      );
-    return this.#turns.isOver() ? this.#turns.next().then(look) : look();
+  /** What the planner asks: here, or on the reader thread where that takes too long; `late` where it does so there, too. */
+  #look<J extends ReadJob>(
+    job: J,
+    late: ReadResults[J['kind']],
+  ): ReadResults[J['kind']] | Promise<ReadResults[J['kind']]> {
+    if (this.#turns.isOver()) return this.#lookLater(job, true, late);
+    const connection = this.#open();
+    const read = (): ReadResults[J['kind']] => runRead(connection, job) as ReadResults[J['kind']];
+    return connection.within<ReadResults[J['kind']] | Promise<ReadResults[J['kind']]>>(TURN_MS, read, () =>
+      this.#lookLater(job, false, late),
+    );
+  }
+
+  async #lookLater<J extends ReadJob>(
+    job: J,
+    isShort: boolean,
+    late: ReadResults[J['kind']],
+  ): Promise<ReadResults[J['kind']]> {
+    try {
+      return await this.#run(job, isShort);
+    } catch (error) {
+      if (error instanceof StoreError && error.kind === 'too-costly') return late;
+      throw error;
+    }
+  }
+
+  #few(job: Extract<ReadJob, { kind: 'few' }>): Few | undefined | Promise<Few | undefined> {
+    const found = this.#look(job, { matches: undefined });
+    return 'matches' in found ? found.matches : found.then(({ matches }) => matches);
   }
 
   /** Does it here when it is short, else on the reader thread. */

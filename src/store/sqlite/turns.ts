@@ -6,9 +6,22 @@ export const TURN_MS = 15;
 
 export class Turns {
   #since: number | undefined;
+  readonly #waiting: (() => void)[] = [];
 
-  /** Work of this turn of the event loop has taken so long that no more may begin in it. */
+  /** Work must wait: some has taken a turn already, or others wait. */
   isOver(): boolean {
+    return this.#waiting.length > 0 || this.#isUsedUp();
+  }
+
+  /** Waits for a turn, behind those that wait already. */
+  next(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve);
+      if (this.#waiting.length === 1) void this.#wake();
+    });
+  }
+
+  #isUsedUp(): boolean {
     if (this.#since === undefined) {
       this.#since = performance.now();
       setImmediate(() => {
@@ -18,9 +31,15 @@ export class Turns {
     return performance.now() - this.#since > TURN_MS;
   }
 
-  /** Waits for a turn in which work may begin. */
-  async next(): Promise<void> {
-    // All that wait are woken one after another, and the first may use up the turn.
-    while (this.isOver()) await afterOthers();
+  async #wake(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      while (this.#isUsedUp()) await afterOthers();
+      this.#waiting[0]?.();
+      await untilDone();
+      this.#waiting.shift();
+    }
   }
 }
+
+/** Until what was woken has done what it can do at once. */
+const untilDone = (): Promise<void> => new Promise((resolve) => process.nextTick(resolve));

@@ -1,7 +1,7 @@
 // Verification: do rows, index and history agree? Problems are named by type and row id, never by content.
 import { setImmediate as pause } from 'node:timers/promises';
 import type { Columns, Connection } from './sql.ts';
-import { raw, sql } from './sql.ts';
+import { limited, raw, sql } from './sql.ts';
 
 const PAGE = 200;
 /** Index entries looked at in one go. */
@@ -19,7 +19,7 @@ export async function* verifyStore(
   let done = 0;
   for (;;) {
     const rows = connection.all(
-      sql`SELECT rid, type, id, v, lu, ord, keys, body FROM resource WHERE rid > ${after} ORDER BY rid LIMIT ${PAGE}`,
+      sql`SELECT rid, type, id, v, lu, ord, keys, body FROM resource WHERE rid > ${after} ORDER BY rid ${limited(PAGE)}`,
     );
     for (const row of rows) yield* rowProblems(connection, row);
     done += rows.length;
@@ -40,9 +40,9 @@ export function termProblems(connection: Connection): string[] {
     .flatMap(([fault]) => (fault === 'ok' ? [] : [`terms: ${fault}`]));
   if (faults.length > 0) return faults;
   const missing = connection.all(sql`SELECT r.type, r.rid FROM resource r
-    WHERE r.terms <> '' AND NOT EXISTS (SELECT 1 FROM term_docsize d WHERE d.id = r.rid) LIMIT ${LISTED_MAX}`);
+    WHERE r.terms <> '' AND NOT EXISTS (SELECT 1 FROM term_docsize d WHERE d.id = r.rid) ${limited(LISTED_MAX)}`);
   const orphans = connection.all(sql`SELECT DISTINCT e.doc FROM term_entry e LEFT JOIN resource r ON r.rid = e.doc
-    WHERE r.rid IS NULL OR instr(r.terms, ' ' || e.term || ' ') = 0 LIMIT ${LISTED_MAX}`);
+    WHERE r.rid IS NULL OR instr(r.terms, ' ' || e.term || ' ') = 0 ${limited(LISTED_MAX)}`);
   const kept = connection.number(
     raw("SELECT sum(length(terms) - length(replace(terms, ' ', '')) - 1) FROM resource WHERE terms <> ''"),
   );
@@ -112,7 +112,7 @@ async function* indexOrphans(connection: Connection): AsyncGenerator<string> {
   for (;;) {
     const page =
       connection.all(sql`SELECT i.k, i.ord, i.rid, coalesce(r.ord = i.ord AND EXISTS (SELECT 1 FROM json_each(r.keys) j WHERE j.value = i.k), 0)
-      FROM (SELECT k, ord, rid FROM idx WHERE (k, ord, rid) > (${after[0] ?? ''}, ${after[1] ?? 0}, ${after[2] ?? 0}) ORDER BY k, ord, rid LIMIT ${INDEX_PAGE}) i
+      FROM (SELECT k, ord, rid FROM idx WHERE (k, ord, rid) > (${after[0] ?? ''}, ${after[1] ?? 0}, ${after[2] ?? 0}) ORDER BY k, ord, rid ${limited(INDEX_PAGE)}) i
       LEFT JOIN resource r ON r.rid = i.rid`);
     for (const [, , rid, isRight] of page) if (isRight !== 1) yield `index: an entry does not belong to row ${rid}`;
     if (page.length < INDEX_PAGE) return;
@@ -123,7 +123,7 @@ async function* indexOrphans(connection: Connection): AsyncGenerator<string> {
 
 function* historyOrphans(connection: Connection): Generator<string> {
   const orphans = connection.all(
-    sql`SELECT DISTINCT h.rid FROM history h LEFT JOIN resource r ON r.rid = h.rid WHERE r.rid IS NULL LIMIT ${LISTED_MAX}`,
+    sql`SELECT DISTINCT h.rid FROM history h LEFT JOIN resource r ON r.rid = h.rid WHERE r.rid IS NULL ${limited(LISTED_MAX)}`,
   );
   for (const [rid] of orphans) yield `history: versions of row ${rid}, which does not exist`;
 }

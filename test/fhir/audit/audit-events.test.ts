@@ -184,6 +184,27 @@ t.test('pages follow each other and lose nothing, in both directions', (t) =>
   }),
 );
 
+t.test('the CapabilityStatement says what is offered', (t) =>
+  onBothStores(t, async (t: Test, adapter) => {
+    const { askAs } = await filled(t, adapter);
+    const { json } = await askAs('metadata');
+    const own = json.rest[0].resource.find(({ type }: { type: string }) => type === 'AuditEvent');
+    const codes = own.interaction.map(({ code }: { code: string }) => code);
+    t.same(codes, ['read', 'vread', 'search-type', 'create']);
+    for (const { name } of own.searchParam) {
+      const value =
+        name.endsWith('ate') || name === '_lastUpdated'
+          ? '2026'
+          : name === 'agent' || name === 'entity'
+            ? 'Patient/a'
+            : 'x';
+      t.equal((await askAs(`AuditEvent?${name}=${value}`, { caller: auditor })).status, 200, name);
+    }
+    t.ok(own.searchParam.length >= 9);
+    t.same(structureIssues(json, loadDefinitions()), []);
+  }),
+);
+
 t.test('405 for whatever would change an AuditEvent', (t) =>
   onBothStores(t, async (t: Test, adapter) => {
     const { search, ask, linesOf } = await filled(t, adapter);
@@ -269,6 +290,29 @@ t.test('who may not see the record sees nothing of it', (t) =>
       });
       t.match(line?.body, { s: 403, d: 1 });
     }
+  }),
+);
+
+t.test('by role: the privacy officer sees the record, clinicians do not, a patient sees its own part', (t) =>
+  onBothStores(t, async (t: Test, adapter) => {
+    const { askAs, engine } = await filled(t, adapter);
+    const all = [{ level: 'user' as const, type: '*', can: ['c', 'r', 'u', 'd', 's'] as const }];
+    const as = (role: string, fhirUser?: string): Caller =>
+      engine.callerOf(
+        principal({
+          user: { id: role, roles: [role], clearance: [], ...(fhirUser === undefined ? {} : { fhirUser }) },
+          scopes: all,
+        }),
+      );
+    const officer = await askAs('AuditEvent?_count=200', { caller: as('privacy-officer') });
+    t.equal(officer.status, 200);
+    t.ok(eventsIn(officer).length >= 7);
+    t.equal((await askAs('AuditEvent', { caller: as('clinician', 'Practitioner/1') })).status, 403);
+    t.equal((await askAs('AuditEvent', { caller: as('admin') })).status, 403);
+    const own = await askAs('AuditEvent?_count=200', { caller: as('patient', 'Patient/b') });
+    if (own.status === 200) {
+      for (const event of eventsIn(own)) t.equal(event.entity[0].what.reference, 'Patient/b');
+    } else t.equal(own.status, 403);
   }),
 );
 

@@ -1,0 +1,46 @@
+// The audit record while a server runs: that it started and stopped is in it, and checkpoints of it are made.
+import type { Clock } from './base/clock.ts';
+import type { Log } from './base/log.ts';
+import type { Config } from './config.ts';
+import { checkpointKeyOf } from './fhir/audit/checkpoint.ts';
+import { createCheckpoints } from './fhir/audit/checkpoints.ts';
+import type { SecurityEvent } from './fhir/audit/security-event.ts';
+import { installationSecret } from './secret.ts';
+import type { Store } from './store/store.ts';
+
+export interface AuditUpkeep {
+  /** Records the stop, and makes the last checkpoint. */
+  stop(): Promise<void>;
+}
+
+interface Parts {
+  config: Config;
+  store: Store;
+  clock: Clock;
+  log: Log;
+  version: string;
+  record(event: SecurityEvent): Promise<void>;
+}
+
+/** Records the start; rejects where nothing can be recorded, since nothing could be answered then. */
+export async function startAuditUpkeep({ config, store, clock, log, version, record }: Parts): Promise<AuditUpkeep> {
+  const checkpoints = createCheckpoints({
+    store,
+    clock,
+    key: checkpointKeyOf(await installationSecret(config, store.records)),
+    path: config.auditCheckpoints,
+    record,
+    onFault: (error, kind) => log.error('a checkpoint of the audit record failed', error, { kind }),
+  });
+  const detail = `careloom ${version}`;
+  await record({ kind: 'start', outcome: 'success', detail });
+  checkpoints.start();
+  return {
+    async stop() {
+      await record({ kind: 'stop', outcome: 'success', detail }).catch((error) =>
+        log.error('the stop could not be recorded', error),
+      );
+      await checkpoints.stop();
+    },
+  };
+}
