@@ -2,7 +2,8 @@
 // with a tenth of the data. Prints a Markdown table; ratios travel between machines, the rest does not.
 //   node scripts/bench.ts [--store sqlite|mongo|both] [--scale 1|10] [--quick] [--only read,search,…] [--json FILE]
 //                         [--profile DIR]
-//   --only takes read, create, update, transaction, search, start, and the names of searches as the table shows them;
+//   --only takes read, create, update, transaction, search, start, security, and the names of searches as the table shows
+//   them;
 //   --profile leaves CPU profiles of the measured servers in a folder, to be opened in a browser's developer tools.
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
@@ -26,6 +27,7 @@ import {
 } from './bench/processes.ts';
 import type { RawCommand } from './bench/raw-store.ts';
 import { type Aim, type Compared, digits, markdown, type StoreResult } from './bench/report.ts';
+import { measureSecurity } from './bench/security.ts';
 
 const { values: flags } = parseArgs({
   options: {
@@ -130,7 +132,12 @@ async function mongoPlace(url: string): Promise<Place> {
 
 async function benchStore(place: Place): Promise<StoreResult> {
   // Searches are measured first, before writes change what is stored, and shown second.
-  const rows = { basics: [] as Compared[], searches: [] as Compared[], facts: [] as Compared[] };
+  const rows = {
+    basics: [] as Compared[],
+    searches: [] as Compared[],
+    security: [] as Compared[],
+    facts: [] as Compared[],
+  };
   const adder = (to: Compared[]) => (row: Compared) => {
     to.push(row);
     const shown = row.ratios.map(({ value }) => digits(value)).join(' / ');
@@ -138,7 +145,7 @@ async function benchStore(place: Place): Promise<StoreResult> {
   };
   const addFact = adder(rows.facts);
   tell(`${place.name}: filled ${PATIENTS} patients in ${seconds(await fill(place.url('one'), PATIENTS))}`);
-  const isGrown = scale > 1 && wantedSearches().length > 0;
+  const isGrown = scale > 1 && (wantedSearches().length > 0 || wants('security'));
   if (isGrown) {
     const took = await fill(place.url('many'), PATIENTS * scale);
     tell(`${place.name}: filled ${PATIENTS * scale} patients in ${seconds(took)}`);
@@ -159,7 +166,18 @@ async function benchStore(place: Place): Promise<StoreResult> {
     target.close();
     await server.stop();
   }
-  return { store: place.name, rows: [...rows.basics, ...rows.searches, ...rows.facts] };
+  if (wants('security')) {
+    await measureSecurity({
+      url: place.url,
+      biggest: { store: place.url(biggest), patients: isGrown ? PATIENTS * scale : PATIENTS },
+      patients: PATIENTS,
+      effort,
+      isQuick: flags.quick,
+      profileDir: flags.profile,
+      add: adder(rows.security),
+    });
+  }
+  return { store: place.name, rows: [...rows.basics, ...rows.searches, ...rows.security, ...rows.facts] };
 }
 
 async function startAndIdle(store: string): Promise<Compared[]> {

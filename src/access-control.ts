@@ -3,11 +3,14 @@ import { type AuthorizationServer, createAuthorizationServer } from './auth/auth
 import type { AuthEvent, AuthEventKind } from './auth/context.ts';
 import type { Authentication } from './auth/exchange.ts';
 import type { PatientChoice } from './auth/interaction.ts';
-import { createPages } from './auth/pages/pages.ts';
+import { createKeySets } from './auth/key-sets.ts';
+import { createPages, type PagesOptions } from './auth/pages/pages.ts';
 import { covers } from './auth/scopes.ts';
 import { type Accounts, createAccounts } from './auth/users/accounts.ts';
 import type { AccountEvent, AccountEventKind } from './auth/users/events.ts';
+import { createExternalLogin } from './auth/users/external-login.ts';
 import type { Clock } from './base/clock.ts';
+import { createOutbound } from './base/net.ts';
 import { FhirError } from './base/outcome.ts';
 import type { Config } from './config.ts';
 import { readIssuers } from './external-issuers.ts';
@@ -15,6 +18,7 @@ import { scopeQueryProblem } from './fhir/access/scope-query.ts';
 import type { SecurityEvent } from './fhir/audit/security-event.ts';
 import type { Caller, Principal } from './fhir/caller.ts';
 import type { Engine, FhirRequest } from './fhir/interaction.ts';
+import { readIdentityProviders } from './identity-providers.ts';
 import { loadDefinitions } from './model/definitions.ts';
 import { installationSecret } from './secret.ts';
 import type { Store } from './store/store.ts';
@@ -69,6 +73,7 @@ export async function openAccessControl(parts: AccessControlParts): Promise<Acce
     externalIssuers: config.issuers === undefined ? [] : readIssuers(config.issuers),
   });
   const known: Accounts = { ...accounts, users: { ...accounts.users, change: changeOf(accounts, server) } };
+  const external = openExternal(parts, issuer);
   const pages = createPages({
     accounts: known,
     clock,
@@ -79,6 +84,7 @@ export async function openAccessControl(parts: AccessControlParts): Promise<Acce
     searchPatients: patients.search,
     canSeePatient: patients.isSeen,
     describePatient: patients.describe,
+    ...external.pages,
     record,
     onFault,
   });
@@ -87,8 +93,26 @@ export async function openAccessControl(parts: AccessControlParts): Promise<Acce
     server,
     accounts: known,
     renew: (principal) => renewed(principal, server),
-    close: () => server.close(),
+    async close() {
+      await external.close();
+      await server.close();
+    },
   };
+}
+
+/** Other identity providers that people may sign in by, and the client that speaks with them. */
+function openExternal({ config, store, clock, onFault }: AccessControlParts, issuer: string): External {
+  if (config.identityProviders === undefined) return { pages: {}, close: async () => {} };
+  const providers = readIdentityProviders(config.identityProviders);
+  const outbound = createOutbound();
+  const keySets = createKeySets({ outbound, clock, onFault });
+  const login = createExternalLogin({ records: store.records, clock, issuer, outbound, keySets, onFault });
+  return { pages: { external: { login, providers } }, close: () => outbound.close() };
+}
+
+interface External {
+  pages: Pick<PagesOptions, 'external'>;
+  close(): Promise<void>;
 }
 
 /** What is remembered of a person's tokens is forgotten as soon as the person changed. */

@@ -28,6 +28,8 @@ export interface Config {
   auditCheckpoints: string | undefined;
   /** File that names other authorization servers whose tokens count. */
   issuers: string | undefined;
+  /** File that names other identity providers that people may sign in by. */
+  identityProviders: string | undefined;
   /** Whether apps may register themselves, and with what. */
   registration: 'off' | 'token' | 'approval';
   /** PEM files; undefined: plain HTTP. */
@@ -151,6 +153,13 @@ export const settings: readonly Setting[] = [
     fallback: 'none',
     accepts: 'a JSON file: a list of issuers, see the section on access',
     description: 'Other authorization servers whose tokens for machines are accepted.',
+    schema: { type: 'string', minLength: 1 },
+  },
+  {
+    name: 'CARELOOM_IDENTITY_PROVIDERS',
+    fallback: 'none',
+    accepts: 'a JSON file: a list of providers, see the section on access',
+    description: 'OpenID Connect providers that people may sign in by.',
     schema: { type: 'string', minLength: 1 },
   },
   {
@@ -296,6 +305,7 @@ type AccessSetting =
   | 'audit'
   | 'auditCheckpoints'
   | 'issuers'
+  | 'identityProviders'
   | 'registration'
   | 'trustedProxies'
   | 'acceptsPlainHttp'
@@ -312,6 +322,7 @@ function accessSettings(given: Record<string, string>): Pick<Config, AccessSetti
     audit: (given.CARELOOM_AUDIT ?? auth) === 'on',
     auditCheckpoints: given.CARELOOM_AUDIT_CHECKPOINTS,
     issuers: given.CARELOOM_ISSUERS,
+    identityProviders: given.CARELOOM_IDENTITY_PROVIDERS,
     registration: registration === 'token' || registration === 'approval' ? registration : 'off',
     trustedProxies: listOf(given.CARELOOM_TRUSTED_PROXIES ?? ''),
     acceptsPlainHttp: given.CARELOOM_PLAIN_HTTP === 'accept',

@@ -30,7 +30,7 @@ const homes: Record<string, readonly string[]> = {
   mongodb: ['store/mongo/'],
   'node:sqlite': ['store/sqlite/'],
   pino: ['base/log.ts'],
-  ajv: ['config.ts', 'external-issuers.ts'],
+  ajv: ['config.ts', 'external-issuers.ts', 'identity-providers.ts'],
   'prom-client': ['http/metrics.ts'],
   saxes: ['model/xml.ts'],
   fhirpath: ['model/path.ts'],

@@ -94,12 +94,16 @@ export interface RequestParts {
   url: string;
   body?: string;
   contentType?: string;
+  /** Access token. */
+  token?: string | undefined;
 }
 
 /** The bytes of a request, made before anything is measured. */
-export function requestBytes({ method, url, body, contentType = 'application/fhir+json' }: RequestParts): Buffer {
+export function requestBytes({ method, url, body, contentType, token }: RequestParts): Buffer {
   const payload = Buffer.from(body ?? '');
-  const about = body === undefined ? '' : `Content-Type: ${contentType}\r\nContent-Length: ${payload.length}\r\n`;
+  const type = contentType ?? 'application/fhir+json';
+  const content = body === undefined ? '' : `Content-Type: ${type}\r\nContent-Length: ${payload.length}\r\n`;
+  const about = token === undefined ? content : `Authorization: Bearer ${token}\r\n${content}`;
   const head = `${method} ${url} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: application/fhir+json\r\n${about}\r\n`;
   return Buffer.concat([Buffer.from(head), payload]);
 }

@@ -25,13 +25,13 @@ export interface Stored {
   middle: string;
 }
 
-type Make = (random: Random, stored: Stored) => RequestParts;
+export type Make = (random: Random, stored: Stored) => RequestParts;
 
-const get = (query: string): RequestParts => ({ method: 'GET', url: `/fhir/${query}` });
+export const get = (query: string): RequestParts => ({ method: 'GET', url: `/fhir/${query}` });
 const somePatient = (random: Random, { patients }: Stored): string => patientId(random.below(patients));
 const someObservation = (random: Random, { patients }: Stored): string =>
   observationId(random.below(patients), random.below(OBSERVATIONS_PER_PATIENT));
-const someLab = (random: Random): string => encodeURIComponent(`${loinc}|${random.pick(labs)[0]}`);
+export const someLab = (random: Random): string => encodeURIComponent(`${loinc}|${random.pick(labs)[0]}`);
 
 /** Searches by the name that the table shows. */
 export const searches: Readonly<Record<string, Make>> = {
@@ -73,15 +73,17 @@ export function variantsOf(make: Make, stored: Stored): Requests {
   return inTurn(Array.from({ length: VARIANTS }, () => requestBytes(make(random, stored))));
 }
 
-export const reads = (stored: Stored): Requests =>
-  variantsOf((random, all) => get(`Observation/${someObservation(random, all)}`), stored);
+export const read: Make = (random, stored) => get(`Observation/${someObservation(random, stored)}`);
 
-export const creates = (stored: Stored): Requests =>
-  variantsOf((random, { patients }) => {
-    const patient = random.below(patients);
-    const body = JSON.stringify(looseObservation(patient, `c${random.below(1e9)}`, random));
-    return { method: 'POST', url: '/fhir/Observation', body };
-  }, stored);
+export const create: Make = (random, { patients }) => {
+  const patient = random.below(patients);
+  const body = JSON.stringify(looseObservation(patient, `c${random.below(1e9)}`, random));
+  return { method: 'POST', url: '/fhir/Observation', body };
+};
+
+export const reads = (stored: Stored): Requests => variantsOf(read, stored);
+
+export const creates = (stored: Stored): Requests => variantsOf(create, stored);
 
 /** Each connection has Observations of its own, so that no two updates of one overlap. */
 export function updates({ patients }: Stored): Requests {

@@ -21,8 +21,15 @@ export interface Served {
   stop(): Promise<void>;
 }
 
-/** Starts careloom on a store and waits for its first answer. `profileDir`: where it leaves CPU profiles when it ends. */
-export async function startServer(store: string, profileDir?: string): Promise<Served> {
+/**
+ * Starts careloom on a store and waits for its first answer. `profileDir`: where it leaves CPU profiles when it ends.
+ * `settings`: environment variables; without them access control is off.
+ */
+export async function startServer(
+  store: string,
+  profileDir?: string,
+  settings: Readonly<Record<string, string>> = {},
+): Promise<Served> {
   const port = await freePort();
   const profiling = profileDir === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileDir}`];
   const env = {
@@ -32,6 +39,7 @@ export async function startServer(store: string, profileDir?: string): Promise<S
     CARELOOM_SAMPLE: 'off',
     CARELOOM_AUTH: 'off',
     CARELOOM_TIME_ZONE: 'UTC',
+    ...settings,
   };
   const startedAt = performance.now();
   // Its log lines are made as in production; they go nowhere.

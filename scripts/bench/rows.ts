@@ -7,17 +7,20 @@ import { loadDefinitions } from '../../src/model/definitions.ts';
 import { bucketOf, type ResourceDoc } from '../../src/store/mongo/layout.ts';
 import { stamped } from '../../src/store/stamp.ts';
 import type { Write } from '../../src/store/store.ts';
-import { patientRecord } from './data.ts';
+import { patientRecord, type Resource } from './data.ts';
 
 /** The writes that create a patient's resources. */
 export type Rows = (patient: number) => Write[];
 
 export function createRows(): Rows {
+  const write = createWrite();
+  return (patient) => patientRecord(patient).map(write);
+}
+
+/** Makes the write that creates a resource. */
+export function createWrite(): (resource: Resource) => Write {
   const context: IndexContext = { definitions: loadDefinitions(), baseUrl: 'http://127.0.0.1/fhir', timeZone: 'UTC' };
-  return (patient) =>
-    patientRecord(patient).map((resource) =>
-      writeOf(Buffer.from(JSON.stringify(resource)), resource, resource.id, context, 'absent'),
-    );
+  return (resource) => writeOf(Buffer.from(JSON.stringify(resource)), resource, resource.id, context, 'absent');
 }
 
 /** The document that MongoDB keeps of a write that creates. */

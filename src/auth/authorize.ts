@@ -142,7 +142,7 @@ function askedScopes(text: string, client: Client, { checkScopeQuery }: AuthCont
     if (typeof scope === 'string') throw new OAuthError('invalid_scope', `scope ${index + 1} ${scope}`);
     if (scope?.kind === 'resource' && scope.resource.level === 'system')
       throw new OAuthError('invalid_scope', 'system/ scopes are for the grant type client_credentials');
-    return scope !== undefined && coversToken(client.scopes, token);
+    return coversToken(client.scopes, token);
   });
   if (asked.length === 0) throw new OAuthError('invalid_scope', 'this app is registered for none of these scopes');
   return asked;

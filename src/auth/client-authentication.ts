@@ -94,7 +94,7 @@ function claimOf(request: AuthRequest): Claimed | undefined {
   const { form } = request;
   const id = parameter(form, 'client_id');
   const ways = [basicOf(request.header('authorization')), assertionOf(form)].filter((way) => way !== undefined);
-  if (form.has('client_secret'))
+  if (parameter(form, 'client_secret') !== undefined)
     throw new OAuthError('invalid_client', 'a client secret is sent in the Authorization header, by Basic');
   if (ways.length > 1) throw new OAuthError('invalid_request', 'a client proves who it is in one way, not in two');
   const [claimed] = ways;

@@ -1,4 +1,5 @@
 // From a token's grant to who asks: read anew from the records, so that what was revoked or disabled meanwhile counts.
+import { EMERGENCY_RECORD, type Emergency } from '../fhir/access/emergencies.ts';
 import type { Principal } from '../fhir/caller.ts';
 import type { Clients } from './clients.ts';
 import type { AuthContext, AuthUser } from './context.ts';
@@ -26,7 +27,10 @@ interface Parts {
   grants: GrantBook;
 }
 
-export function createPrincipals({ users }: Pick<AuthContext, 'users'>, { clients, grants }: Parts): Principals {
+export function createPrincipals(
+  { users, records }: Pick<AuthContext, 'users' | 'records'>,
+  { clients, grants }: Parts,
+): Principals {
   return {
     async of(id, scopes) {
       const service = clientOfStandingGrant(id);
@@ -44,15 +48,26 @@ export function createPrincipals({ users }: Pick<AuthContext, 'users'>, { client
   async function ofGrant(id: string, scopes: readonly string[] | undefined): Promise<Standing | undefined> {
     const grant = await grants.get(id);
     if (grant === undefined) return undefined;
-    const [client, user] = await Promise.all([clients.get(grant.client), users.get(grant.user)]);
+    const [client, user, emergency] = await Promise.all([
+      clients.get(grant.client),
+      users.get(grant.user),
+      records.get(EMERGENCY_RECORD, id),
+    ]);
     if (client?.state !== 'active' || user?.isEnabled !== true) return undefined;
     const { fhirUser, roles, clearance } = user;
     const principal: Principal = {
-      user: { id: user.id, ...(fhirUser === undefined ? {} : { fhirUser }), roles, clearance },
+      user: {
+        id: user.id,
+        ...(fhirUser === undefined ? {} : { fhirUser }),
+        roles,
+        clearance,
+        signedIn: { at: grant.authTime, by: grant.amr },
+      },
       client: grant.client,
       grant: id,
       scopes: resourceScopes(scopes ?? grant.scopes).filter(({ level }) => level !== 'system'),
       ...(grant.patient === undefined ? {} : { patient: grant.patient }),
+      ...(emergency === undefined ? {} : { emergency: (JSON.parse(emergency.value) as Emergency).patient }),
       purpose: TREATMENT,
     };
     return { principal, grant, user };

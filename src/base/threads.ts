@@ -20,8 +20,8 @@ interface Job {
   reject(error: Error): void;
 }
 
-/** One of several: a request with many jobs does not keep others waiting, and the rest of the machine is left to them. */
-const THREADS_MAX = Math.max(1, Math.min(4, availableParallelism() - 1));
+/** At least two: one that is long at work does not keep all others waiting. */
+const THREADS_MAX = Math.max(2, Math.min(4, availableParallelism() - 1));
 /** A thread that nobody asks is ended, so that its memory is free. */
 const IDLE_MS = 60_000;
 /** Modules are loaded in some 0.3 s. */

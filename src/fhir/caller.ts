@@ -61,6 +61,8 @@ export interface Caller {
   isBound(permission: Permission, type: string): boolean;
   /** Elements of a type that are left out of what it is shown. */
   hidden(type: string): readonly string[];
+  /** Whether it is so of any type. */
+  hidesElements: boolean;
   /** May take restricted labels away. */
   mayRelabel: boolean;
 }

@@ -1,17 +1,20 @@
-// FHIRPath that comes with a request: views and patches. An expression of one line can hold a thread for as long as it
+// FHIRPath that comes with a request: views, patches and queries of GraphQL. An expression of one line can hold a thread for as long as it
 // may, and the engine takes 0.2 s to load; so it runs on threads of its own, in which time and memory have bounds.
 import { limits } from '../base/limits.ts';
 import { type ErrorKind, FhirError, type Issue } from '../base/outcome.ts';
 import { ThreadLost, Threads } from '../base/threads.ts';
+import type { PathsJob } from './operations/graphql/paths-thread.ts';
 import type { RowsJob, RowsMade, ViewJob, ViewRead } from './operations/view-definition/thread.ts';
 
-export type PathJob = { kind: 'patch'; resource: Uint8Array; parameters: Uint8Array } | ViewJob | RowsJob;
+export type PathJob = { kind: 'patch'; resource: Uint8Array; parameters: Uint8Array } | ViewJob | RowsJob | PathsJob;
 
 export interface PathResults {
   /** The patched resource. */
   patch: Uint8Array;
   view: ViewRead;
   rows: RowsMade;
+  /** For each value. */
+  paths: (boolean | string)[];
 }
 
 /** `ms`: how long the thread worked. */

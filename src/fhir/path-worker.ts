@@ -3,6 +3,7 @@ import { parentPort } from 'node:worker_threads';
 import { FhirError } from '../base/outcome.ts';
 import { loadDefinitions } from '../model/definitions.ts';
 import { applyFhirPathPatch } from '../model/fhirpath-patch.ts';
+import { pathsInThread } from './operations/graphql/paths-thread.ts';
 import { rowsInThread, viewInThread } from './operations/view-definition/thread.ts';
 import type { PathAnswer, PathJob, PathResults } from './path-threads.ts';
 
@@ -31,6 +32,8 @@ function perform(job: PathJob): PathResults[PathJob['kind']] {
   switch (job.kind) {
     case 'patch':
       return applyFhirPathPatch(job.resource, job.parameters, definitions);
+    case 'paths':
+      return pathsInThread(job);
     case 'view':
       return viewInThread(job, definitions);
     case 'rows':

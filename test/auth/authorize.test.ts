@@ -107,6 +107,14 @@ await onBothStores(t, async (t, adapter) => {
     const service = await addService(bench, [await testKey('ES384')], { redirectUris: [callback] });
     const { headers } = await call(bench.server, 'GET', authorizeUrl(authorizeParameters(service, 'system/*.rs')));
     t.equal(returned(headers.Location).error, 'unauthorized_client');
+    const both = await addService(bench, [await testKey('ES384')], {
+      redirectUris: [callback],
+      grantTypes: ['authorization_code', 'client_credentials'],
+      scopes: ['system/*.rs', 'user/*.rs'],
+    });
+    const url = authorizeUrl(authorizeParameters(both, 'user/*.rs system/*.rs'));
+    const answer = await call(bench.server, 'GET', url);
+    t.equal(returned(answer.headers.Location).error, 'invalid_scope', 'nor hand over what it has without one');
   });
 
   await t.test('scopes that are not known or not registered are passed over', async (t) => {

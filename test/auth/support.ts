@@ -266,6 +266,26 @@ export async function tokensFor(bench: Pick<Bench, 'server' | 'clock'>, client: 
   return call(bench.server, 'POST', '/auth/token', { form });
 }
 
+/** A request to the token endpoint. */
+export const postToken = (
+  { server }: Pick<Bench, 'server'>,
+  form: Record<string, string> | URLSearchParams,
+  headers: Record<string, string> = {},
+): Promise<Reply> => call(server, 'POST', '/auth/token', { form, headers });
+
+export const refreshed = (
+  bench: Pick<Bench, 'server'>,
+  token: string,
+  more: Record<string, string> = {},
+): Promise<Reply> => postToken(bench, { grant_type: 'refresh_token', refresh_token: token, ...more });
+
+/** Whether an access token is one that stands for somebody. */
+export const isLive = ({ server }: Pick<Bench, 'server'>, token: string): Promise<boolean> =>
+  server.authenticate(`Bearer ${token}`, '').then(
+    () => true,
+    () => false,
+  );
+
 export const everything = [
   'launch',
   'launch/patient',

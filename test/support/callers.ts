@@ -9,5 +9,6 @@ export const callerWith = (filter: Filter): Caller => ({
   filters: { c: filter, r: filter, u: filter, d: filter, s: filter },
   isBound: (_permission, type) => filter.of(type).kind !== 'all',
   hidden: () => [],
+  hidesElements: false,
   mayRelabel: false,
 });

@@ -12,6 +12,7 @@ const unrestricted: Omit<Caller, 'kind'> = {
   filters: { c: everything, r: everything, u: everything, d: everything, s: everything },
   isBound: () => false,
   hidden: () => [],
+  hidesElements: false,
   mayRelabel: true,
 };
 
@@ -32,5 +33,6 @@ export const publicCaller: Caller = {
   filters: { c: nothing, r: nothing, u: nothing, d: nothing, s: nothing },
   isBound: () => true,
   hidden: () => [],
+  hidesElements: false,
   mayRelabel: false,
 };

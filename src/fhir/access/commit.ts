@@ -160,6 +160,12 @@ async function change(
   caller: Caller,
   { store }: EngineContext,
 ): Promise<Write> {
+  if (caller.hidden(write.type).length > 0) {
+    throw new FhirError(
+      'forbidden',
+      `You see a part of ${write.type} resources only; what you sent would erase the rest.`,
+    );
+  }
   await requireWithin(write, 'u', writes, caller, store);
   requireLabels(write, allowed, caller);
   return expecting(write, allowed);

@@ -61,6 +61,7 @@ export function compileCaller(principal: Principal, context: EngineContext): Cal
     filters,
     isBound: (permission, type) => reaches(permission, type).kind !== 'all',
     hidden: (type) => hiddenOf(type, principal),
+    hidesElements: rolesOf(principal).some(({ rules }) => rules.some(({ hidden }) => hidden !== undefined)),
     mayRelabel: rolesOf(principal).some(({ mayRelabel }) => mayRelabel === true),
   };
 }

@@ -7,8 +7,7 @@ import { type Selection, subset } from '../subset.ts';
 
 /** The store itself for a caller to whom nothing is hidden. */
 export function maskedStore(store: Store, caller: Caller, { definitions }: EngineContext): Store {
-  const isMasked = definitions.resourceTypes.some((type) => caller.hidden(type).length > 0);
-  if (!isMasked) return store;
+  if (!caller.hidesElements) return store;
   const masked = (row: Row): Row => {
     const elements = caller.hidden(row.type);
     if (row.body === null || row.body.length === 0 || elements.length === 0) return row;

@@ -146,18 +146,22 @@ function requireOneOf(types: readonly string[], caller: Caller): void {
   if (first !== undefined && !types.some((type) => may(caller, 's', type))) requireAny(caller, ['s'], first);
 }
 
-function requireShown(
-  types: readonly string[],
-  { code, expression }: { code: string; expression: string },
-  caller: Caller,
-): void {
-  for (const type of types) {
-    const hidden = caller.hidden(type);
-    if (hidden.length === 0) continue;
-    // Full text looks into all of it.
-    const looksEverywhere = code === '_content' || code === '_text';
-    if (looksEverywhere || hidden.some((element) => new RegExp(`\\b${type}\\.${element}\\b`).test(expression))) {
-      throw new FhirError('forbidden', `"${code}" looks at what you may not see of ${type}; leave it out.`);
-    }
-  }
+function requireShown(types: readonly string[], parameter: Parameter, caller: Caller): void {
+  const type = types.find((type) => !isShown(type, parameter, caller));
+  if (type === undefined) return;
+  throw new FhirError('forbidden', `"${parameter.code}" looks at what you may not see of ${type}; leave it out.`);
+}
+
+interface Parameter {
+  code: string;
+  expression: string;
+}
+
+/** Whether a parameter of a type looks at no element that the caller is not shown. */
+export function isShown(type: string, { code, expression }: Parameter, caller: Caller): boolean {
+  const hidden = caller.hidden(type);
+  if (hidden.length === 0) return true;
+  // Full text looks into all of it.
+  const looksEverywhere = code === '_content' || code === '_text';
+  return !looksEverywhere && !hidden.some((element) => new RegExp(`\\b${type}\\.${element}\\b`).test(expression));
 }

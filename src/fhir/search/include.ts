@@ -5,6 +5,7 @@ import { FhirError } from '../../base/outcome.ts';
 import type { SearchParameter } from '../../model/definitions.ts';
 import { parseCanonical } from '../../model/references.ts';
 import type { Condition, Filter, Key, Row } from '../../store/store.ts';
+import { isShown } from '../access/require.ts';
 import type { EngineContext } from '../context.ts';
 import type { Caller } from '../interaction.ts';
 import { keys, parameterPrefix, referencePrefix } from './keys.ts';
@@ -126,7 +127,7 @@ class Expansion {
   *#targets(row: Row, include: Include): Generator<Target> {
     if (include.source !== '*' && include.source !== row.type) return;
     const { definitions } = this.#context;
-    for (const { parameter, list } of followedLists(row.type, include, this.#context)) {
+    for (const { parameter, list } of this.#followed(row.type, include)) {
       const isWanted = (type: string): boolean => (include.target ?? type) === type && (list.target ?? type) === type;
       const prefix = referencePrefix(list.prefix);
       for (const key of row.keys ?? []) {
@@ -162,9 +163,16 @@ class Expansion {
     return fresh;
   }
 
+  /** What the caller is not shown leads it nowhere. */
+  #followed(type: string, include: Include): ReturnType<typeof followedLists> {
+    return followedLists(type, include, this.#context).filter(({ parameter }) =>
+      isShown(type, parameter, this.#caller),
+    );
+  }
+
   /** A resource of `source` refers to one of the rows by a reference of the include. */
   #pointingAt(rows: readonly Row[], source: string, include: Include): Condition[] {
-    return followedLists(source, include, this.#context).flatMap(({ parameter, list }) => {
+    return this.#followed(source, include).flatMap(({ parameter, list }) => {
       const prefix = referencePrefix(list.prefix);
       const reachable = rows.filter(
         ({ type }) =>

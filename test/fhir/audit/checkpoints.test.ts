@@ -8,7 +8,7 @@ import { createCheckpoints } from '../../../src/fhir/audit/checkpoints.ts';
 import type { SecurityEvent } from '../../../src/fhir/audit/security-event.ts';
 import { verifyRecord } from '../../../src/fhir/audit/verify-record.ts';
 import type { AuditEntry, Store } from '../../../src/store/store.ts';
-import { onBothStores, type Test } from '../../support/stores.ts';
+import { type Adapter, onBothStores, type Test } from '../../support/stores.ts';
 import { tampering } from './tamper.ts';
 
 const key = checkpointKeyOf('a secret of an installation');
@@ -28,7 +28,7 @@ async function problems(store: Store, folder: string): Promise<string[]> {
   return Array.fromAsync(verifyRecord({ store, key, checkpoints: linesOf(join(folder, 'checkpoints')) }));
 }
 
-async function recorded(t: Test, adapter: Parameters<Parameters<typeof onBothStores>[1]>[1]) {
+async function recorded(t: Test, adapter: Adapter) {
   const { store, close, url } = await adapter.open();
   t.teardown(close);
   const folder = t.testdir({ checkpoints: '' });
@@ -68,8 +68,25 @@ t.test('a checkpoint is a JWS that its key alone signs', async (t) => {
   t.equal(checkpointIn(jws, generateKeyPairSync('ed25519').privateKey), undefined);
 });
 
-t.test('one every thousand lines, or every minute in which anything was recorded', (t) =>
-  onBothStores(t, async (t: Test, adapter) => {
+t.test('a file that cannot be written is told, and tried again', async (t) => {
+  const { sqlite } = await import('../../support/stores.ts');
+  const { store, close } = await sqlite.open();
+  t.teardown(close);
+  const folder = t.testdir({});
+  const faults: unknown[] = [];
+  const path = join(folder, 'absent', 'checkpoints');
+  const options = { store, key, path, record: async () => {} };
+  const clock = { now: () => 1, newId: () => '' };
+  const checkpoints = createCheckpoints({ ...options, clock, onFault: (error) => faults.push(error) });
+  await store.audit.append([line(1)]);
+  await checkpoints.make();
+  t.equal(faults.length, 1);
+  await checkpoints.make();
+  t.equal(faults.length, 2);
+});
+
+const cases: Record<string, (t: Test, adapter: Adapter) => Promise<void>> = {
+  'one every thousand lines, or every minute in which anything was recorded': async (t, adapter) => {
     const { store, time, checkpoints, made, faults } = await recorded(t, adapter);
     await checkpoints.beat();
     t.equal(made(), 0, 'nothing to sign');
@@ -89,11 +106,8 @@ t.test('one every thousand lines, or every minute in which anything was recorded
     await checkpoints.stop();
     t.equal(made(), 3, 'the end is signed');
     t.same(faults, []);
-  }),
-);
-
-t.test('a step of the clock is recorded', (t) =>
-  onBothStores(t, async (t: Test, adapter) => {
+  },
+  'a step of the clock is recorded': async (t, adapter) => {
     const { time, checkpoints, events } = await recorded(t, adapter);
     await checkpoints.beat();
     t.same(events, []);
@@ -102,11 +116,8 @@ t.test('a step of the clock is recorded', (t) =>
     t.match(events, [{ kind: 'clock-step', detail: /-3[56]\d{5} ms/ }]);
     await checkpoints.beat();
     t.equal(events.length, 1);
-  }),
-);
-
-t.test('threat 40: a record that is as it was written verifies; a changed line is named', (t) =>
-  onBothStores(t, async (t: Test, adapter) => {
+  },
+  'threat 40: a record that is as it was written verifies; a changed line is named': async (t, adapter) => {
     const { store, url, folder, checkpoints } = await recorded(t, adapter);
     for (let at = 0; at < 20; at++) await store.audit.append([line(at)]);
     await checkpoints.make();
@@ -117,11 +128,8 @@ t.test('threat 40: a record that is as it was written verifies; a changed line i
     t.match(problem, /^audit chain .*row \d+ changed/);
     t.same(more, []);
     t.notMatch(problem, /Practitioner|somebody/);
-  }),
-);
-
-t.test('threat 40: a truncated end is found by the checkpoints alone', (t) =>
-  onBothStores(t, async (t: Test, adapter) => {
+  },
+  'threat 40: a truncated end is found by the checkpoints alone': async (t, adapter) => {
     const { store, url, folder, checkpoints } = await recorded(t, adapter);
     for (let at = 0; at < 20; at++) await store.audit.append([line(at)]);
     await checkpoints.make();
@@ -132,11 +140,8 @@ t.test('threat 40: a truncated end is found by the checkpoints alone', (t) =>
     for (const problem of found) t.match(problem, /cut off/);
     await tampering(url).cutOff(17);
     t.match((await problems(store, folder)).join(), /cut off/, 'all of it is gone');
-  }),
-);
-
-t.test('threat 40: checkpoints that were changed or cut off are found', (t) =>
-  onBothStores(t, async (t: Test, adapter) => {
+  },
+  'threat 40: checkpoints that were changed or cut off are found': async (t, adapter) => {
     const { store, folder, checkpoints, time } = await recorded(t, adapter);
     await store.audit.append([line(1)]);
     await checkpoints.make();
@@ -154,22 +159,11 @@ t.test('threat 40: checkpoints that were changed or cut off are found', (t) =>
     t.match((await problems(store, folder)).join(), /line 2 was not signed/);
     writeFileSync(path, `${first}\nnonsense\n`);
     t.match((await problems(store, folder)).join(), /line 2 was not signed/);
+  },
+};
+
+t.test('on both stores', (t) =>
+  onBothStores(t, async (t: Test, adapter) => {
+    for (const [title, run] of Object.entries(cases)) await t.test(title, (t: Test) => run(t, adapter));
   }),
 );
-
-t.test('a file that cannot be written is told, and tried again', async (t) => {
-  const { sqlite } = await import('../../support/stores.ts');
-  const { store, close } = await sqlite.open();
-  t.teardown(close);
-  const folder = t.testdir({});
-  const faults: unknown[] = [];
-  const path = join(folder, 'absent', 'checkpoints');
-  const options = { store, key, path, record: async () => {} };
-  const clock = { now: () => 1, newId: () => '' };
-  const checkpoints = createCheckpoints({ ...options, clock, onFault: (error) => faults.push(error) });
-  await store.audit.append([line(1)]);
-  await checkpoints.make();
-  t.equal(faults.length, 1);
-  await checkpoints.make();
-  t.equal(faults.length, 2);
-});

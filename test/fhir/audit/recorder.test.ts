@@ -5,7 +5,7 @@ import { compartmentKey } from '../../../src/fhir/search/keys.ts';
 import { type AuditEntry, type Store, StoreError } from '../../../src/store/store.ts';
 import { callerWith } from '../../support/callers.ts';
 import { nextLink } from '../../support/engine.ts';
-import { onBothStores, type Test } from '../../support/stores.ts';
+import { type Adapter, onBothStores, type Test } from '../../support/stores.ts';
 import { allLines, type Line, principal, recordingOn } from './support.ts';
 
 const patient = (id: string) => ({ resourceType: 'Patient', id, name: [{ family: 'Quennell' }] });
@@ -28,8 +28,26 @@ const put = (resource: { resourceType: string; id: string }) =>
 
 const people = (line: Line | undefined): string[] => [...(line?.patients ?? [])].sort();
 
-t.test('every interaction has its line, with the patients whose data it touched', (t) =>
-  onBothStores(t, async (t: Test, adapter) => {
+/** The store, with a record that takes nothing. */
+const withoutRecord = (store: Store): Store =>
+  new Proxy(store, {
+    get(target, name) {
+      if (name === 'audit') {
+        return {
+          append: async (_: readonly AuditEntry[]) => {
+            throw new StoreError('unavailable', 'the disk is full');
+          },
+          rows: target.audit.rows.bind(target.audit),
+          heads: target.audit.heads.bind(target.audit),
+        };
+      }
+      const value: unknown = Reflect.get(target, name);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+
+const cases: Record<string, (t: Test, adapter: Adapter) => Promise<void>> = {
+  'every interaction has its line, with the patients whose data it touched': async (t, adapter) => {
     const { store, close } = await adapter.open();
     t.teardown(close);
     const { ask, linesOf } = await recordingOn(store);
@@ -102,11 +120,8 @@ t.test('every interaction has its line, with the patients whose data it touched'
     line = await only(() => ask('Patient/nobody'));
     t.match(line, { patients: [], body: { k: 'read', s: 404, i: 'nobody' } });
     t.equal(line.body.d, undefined);
-  }),
-);
-
-t.test('only what is shown counts, whatever part of it', (t) =>
-  onBothStores(t, async (t: Test, adapter) => {
+  },
+  'only what is shown counts, whatever part of it': async (t, adapter) => {
     const { store, close } = await adapter.open();
     t.teardown(close);
     const { ask, linesOf } = await recordingOn(store);
@@ -123,11 +138,8 @@ t.test('only what is shown counts, whatever part of it', (t) =>
     const first = await ask('Patient?_count=2&_sort=family');
     t.equal((await shown(nextLink(first) ?? '')).length, 1, 'each page for itself');
     t.same(await shown(`Patient?_asOf=${new Date().toISOString()}`), ['a', 'b', 'c']);
-  }),
-);
-
-t.test('a transaction is one line in its own transaction; each entry of a batch has its own', (t) =>
-  onBothStores(t, async (t: Test, adapter) => {
+  },
+  'a transaction is one line in its own transaction; each entry of a batch has its own': async (t, adapter) => {
     const { store, close } = await adapter.open();
     t.teardown(close);
     const { ask, linesOf } = await recordingOn(store);
@@ -169,11 +181,8 @@ t.test('a transaction is one line in its own transaction; each entry of a batch 
     );
     t.match(failed, [{ body: { k: 'bundle', s: 404 } }]);
     t.equal(failed.length, 1);
-  }),
-);
-
-t.test('failures and refusals are recorded, with what the client is not told', (t) =>
-  onBothStores(t, async (t: Test, adapter) => {
+  },
+  'failures and refusals are recorded, with what the client is not told': async (t, adapter) => {
     const { store, close } = await adapter.open();
     t.teardown(close);
     const { ask, linesOf } = await recordingOn(store);
@@ -212,11 +221,8 @@ t.test('failures and refusals are recorded, with what the client is not told', (
         agent: 'client:lab',
       },
     );
-  }),
-);
-
-t.test('a dry run is recorded as one, and writes nothing', (t) =>
-  onBothStores(t, async (t: Test, adapter) => {
+  },
+  'a dry run is recorded as one, and writes nothing': async (t, adapter) => {
     const { store, close } = await adapter.open();
     t.teardown(close);
     const { ask, linesOf } = await recordingOn(store);
@@ -235,11 +241,8 @@ t.test('a dry run is recorded as one, and writes nothing', (t) =>
       ['update', 1],
     ]);
     t.equal((await ask('Patient/a')).status, 404);
-  }),
-);
-
-t.test('what touches more patients than a line names takes several lines', (t) =>
-  onBothStores(t, async (t: Test, adapter) => {
+  },
+  'what touches more patients than a line names takes several lines': async (t, adapter) => {
     const { store, close } = await adapter.open();
     t.teardown(close);
     const { ask, linesOf } = await recordingOn(store);
@@ -250,29 +253,8 @@ t.test('what touches more patients than a line names takes several lines', (t) =
     const bundle = { resourceType: 'Bundle', type: 'transaction', entry };
     const lines = await linesOf(() => ask('', { method: 'POST', body: bundle }));
     t.same(lines.map(({ patients }) => patients.length).sort(), [1_000, 500]);
-  }),
-);
-
-/** The store, with a record that takes nothing. */
-const withoutRecord = (store: Store): Store =>
-  new Proxy(store, {
-    get(target, name) {
-      if (name === 'audit') {
-        return {
-          append: async (_: readonly AuditEntry[]) => {
-            throw new StoreError('unavailable', 'the disk is full');
-          },
-          rows: target.audit.rows.bind(target.audit),
-          heads: target.audit.heads.bind(target.audit),
-        };
-      }
-      const value: unknown = Reflect.get(target, name);
-      return typeof value === 'function' ? value.bind(target) : value;
-    },
-  });
-
-t.test('threat 40: an answer that cannot be recorded is not sent', (t) =>
-  onBothStores(t, async (t: Test, adapter) => {
+  },
+  'threat 40: an answer that cannot be recorded is not sent': async (t, adapter) => {
     const { store, close } = await adapter.open();
     t.teardown(close);
     const { ask } = await recordingOn(store);
@@ -289,11 +271,8 @@ t.test('threat 40: an answer that cannot be recorded is not sent', (t) =>
       t.equal(status, 503, url);
       t.notMatch(text, /Quennell/);
     }
-  }),
-);
-
-t.test('a commit that fails leaves no line of its own', (t) =>
-  onBothStores(t, async (t: Test, adapter) => {
+  },
+  'a commit that fails leaves no line of its own': async (t, adapter) => {
     const { store, close } = await adapter.open();
     t.teardown(close);
     const { ask } = await recordingOn(store);
@@ -308,5 +287,11 @@ t.test('a commit that fails leaves no line of its own', (t) =>
     const lines = (await allLines(store)).slice(before);
     t.equal(lines.filter(({ body }) => body.written !== undefined).length, 1);
     t.equal(lines.filter(({ body }) => body.s === 412).length, 7);
+  },
+};
+
+t.test('on both stores', (t) =>
+  onBothStores(t, async (t: Test, adapter) => {
+    for (const [title, run] of Object.entries(cases)) await t.test(title, (t: Test) => run(t, adapter));
   }),
 );

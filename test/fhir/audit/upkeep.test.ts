@@ -6,13 +6,35 @@ import { createApp } from '../../../src/app.ts';
 import { createLog } from '../../../src/base/log.ts';
 import { readConfig } from '../../../src/config.ts';
 import { checkpointIn, checkpointKeyOf } from '../../../src/fhir/audit/checkpoint.ts';
-import { onBothStores, type Test } from '../../support/stores.ts';
+import { type Adapter, onBothStores, type Test } from '../../support/stores.ts';
 import { allLines } from './support.ts';
 
 const secret = 'a secret of thirty-two characters or more';
 
-t.test('start and stop are recorded, and the end of the record is signed when the server stops', (t) =>
-  onBothStores(t, async (t: Test, adapter) => {
+t.test('nothing is recorded where the record is off', async (t) => {
+  const { sqlite } = await import('../../support/stores.ts');
+  const { store, close } = await sqlite.open();
+  t.teardown(close);
+  const config = readConfig({ CARELOOM_AUTH: 'off' });
+  const app = await createApp(config, { store, log: createLog({ level: 'silent' }) });
+  const server = await app.server();
+  const body = {
+    resourceType: 'AuditEvent',
+    type: { code: 'x' },
+    recorded: '2026-01-01T00:00:00Z',
+    agent: [{ requestor: true }],
+    source: { observer: { display: 'x' } },
+  };
+  const headers = { 'content-type': 'application/fhir+json' };
+  const made = await server.inject({ method: 'POST', url: '/fhir/AuditEvent', payload: JSON.stringify(body), headers });
+  t.equal(made.statusCode, 201, 'AuditEvent is a resource like any other');
+  t.equal((await store.stats()).get('AuditEvent'), 1);
+  await app.engine.record({ kind: 'login', outcome: 'success' });
+  t.same(await allLines(store), []);
+});
+
+const cases: Record<string, (t: Test, adapter: Adapter) => Promise<void>> = {
+  'start and stop are recorded, and the end of the record is signed when the server stops': async (t, adapter) => {
     const { store, close } = await adapter.open();
     t.teardown(close);
     const folder = t.testdir({});
@@ -47,27 +69,11 @@ t.test('start and stop are recorded, and the end of the record is signed when th
     const last = readFileSync(path, 'utf8').trimEnd().split('\n').at(-1) ?? '';
     const signed = checkpointIn(last, checkpointKeyOf(secret))?.heads.reduce((sum, { seq }) => sum + seq, 0);
     t.equal(signed, 3);
+  },
+};
+
+t.test('on both stores', (t) =>
+  onBothStores(t, async (t: Test, adapter) => {
+    for (const [title, run] of Object.entries(cases)) await t.test(title, (t: Test) => run(t, adapter));
   }),
 );
-
-t.test('nothing is recorded where the record is off', async (t) => {
-  const { sqlite } = await import('../../support/stores.ts');
-  const { store, close } = await sqlite.open();
-  t.teardown(close);
-  const config = readConfig({ CARELOOM_AUTH: 'off' });
-  const app = await createApp(config, { store, log: createLog({ level: 'silent' }) });
-  const server = await app.server();
-  const body = {
-    resourceType: 'AuditEvent',
-    type: { code: 'x' },
-    recorded: '2026-01-01T00:00:00Z',
-    agent: [{ requestor: true }],
-    source: { observer: { display: 'x' } },
-  };
-  const headers = { 'content-type': 'application/fhir+json' };
-  const made = await server.inject({ method: 'POST', url: '/fhir/AuditEvent', payload: JSON.stringify(body), headers });
-  t.equal(made.statusCode, 201, 'AuditEvent is a resource like any other');
-  t.equal((await store.stats()).get('AuditEvent'), 1);
-  await app.engine.record({ kind: 'login', outcome: 'success' });
-  t.same(await allLines(store), []);
-});

@@ -172,7 +172,7 @@ async function smallRecord(t: Test, adapter: Adapter): Promise<void> {
       const { matches, includes, sizes } = await allPages((url) => slow.ask('GET', url), 'Patient/p1/$everything');
       t.strictSame(sorted(matches), sorted(COMPARTMENT));
       t.strictSame(sorted(includes), ALONG);
-      t.ok(sizes.length > 10, `${sizes.length} pages`);
+      t.ok(sizes.length > 1, `${sizes.length} pages`);
     }
   });
 

@@ -1,27 +1,22 @@
 // Which values of an element the arguments of its field leave. https://hl7.org/fhir/R4/graphql.html#list
 import { FhirError } from '../../../base/outcome.ts';
-import { isContent, type Resource } from './content.ts';
-import type { Paths } from './paths.ts';
+import { isContent } from './content.ts';
 
-/**
- * Values in which every named part is as said and the path holds; of these, those from `_offset` on, `_count` of them.
- * `type` is the FHIR type of the values, `around` the resource that they are in.
- */
-export function navigated(
-  values: readonly unknown[],
-  args: Readonly<Record<string, unknown>>,
-  { type, around, paths }: { type: string; around: Resource; paths: Paths },
-): readonly unknown[] {
+type Arguments = Readonly<Record<string, unknown>>;
+
+/** Values in which every named part is as said. */
+export function havingParts(values: readonly unknown[], args: Arguments): readonly unknown[] {
   const { fhirpath, _offset, _count, ...parts } = args;
   const wanted = Object.entries(parts).filter(([, value]) => value !== null);
-  const kept = values.filter(
-    (value) =>
-      wanted.every(([part, one]) => hasPart(value, part, one)) &&
-      (typeof fhirpath !== 'string' || paths.holds(fhirpath, { value, type, around })),
-  );
+  if (wanted.length === 0) return values;
+  return values.filter((value) => wanted.every(([part, one]) => hasPart(value, part, one)));
+}
+
+/** Of the values that are left those from `_offset` on, `_count` of them. */
+export function paged(values: readonly unknown[], { _offset, _count }: Arguments): readonly unknown[] {
   const offset = wholeNumber('_offset', _offset) ?? 0;
   const count = wholeNumber('_count', _count);
-  return kept.slice(offset, count === undefined ? undefined : offset + count);
+  return values.slice(offset, count === undefined ? undefined : offset + count);
 }
 
 /** JSON's one value or array as a list. */

@@ -1,59 +1,58 @@
-// FHIRPath within a query: the argument `fhirpath`, which keeps some values of a list, and the path of @slice.
-
+// FHIRPath within a query: the argument `fhirpath`, which keeps some values of a list, and the path of @slice. Evaluated
+// on a thread, some values at a time, so that other requests have their turn.
 import { limits } from '../../../base/limits.ts';
-import { FhirError } from '../../../base/outcome.ts';
-import { compilePath, pathBudget } from '../../../model/path.ts';
+import { onPathThread } from '../../path-threads.ts';
 import { type Content, withNumbers } from './content.ts';
+import type { PathsJob } from './paths-thread.ts';
 
-/** A value, its FHIR type (`Resource` for every resource), and the resource around it. */
-export interface PathFocus {
-  value: unknown;
+/** Where values are: their FHIR type (`Resource` for every resource), and the resource around them. */
+export interface PathPlace {
   type: string;
-  around: Content;
+  around?: Content;
 }
+
+/** Values that go to a thread together: each is copied. */
+const VALUES_TOGETHER = 50;
 
 /** The expressions of one query; together they have `pathBudgetMs`. */
 export class Paths {
   readonly #converted = new WeakMap<object, unknown>();
-  readonly #mayOccur: boolean;
   #msLeft: number = limits.pathBudgetMs;
 
-  /** `document` is the text of the query: one that has no expression needs no budget for them. */
-  constructor(document: string) {
-    this.#mayOccur = document.includes('fhirpath') || document.includes('slice');
+  /** For each value whether an expression holds for it: it is true, or it yields something that is no boolean. */
+  async holds(expression: string, values: readonly unknown[], place: PathPlace): Promise<boolean[]> {
+    return (await this.#evaluated('holds', expression, values, place)) as boolean[];
   }
 
-  /** Does work that may evaluate expressions. Throws FhirError('too-costly') when it takes too long, all of it together. */
-  within<T>(work: () => T): T {
-    if (!this.#mayOccur) return work();
-    const startedAt = performance.now();
-    const result = pathBudget(work, Math.max(1, Math.floor(this.#msLeft)));
-    this.#msLeft -= performance.now() - startedAt;
-    return result;
+  /** For each value the one value of an expression as text; '' for none. Throws FhirError('invalid') for several. */
+  async texts(expression: string, values: readonly unknown[], place: PathPlace): Promise<string[]> {
+    return (await this.#evaluated('text', expression, values, place)) as string[];
   }
 
-  /** Whether an expression holds for a value: it is true, or it yields something that is no boolean. */
-  holds(expression: string, focus: PathFocus): boolean {
-    const found = this.#evaluate(expression, focus);
-    return found.length > 0 && !(found.length === 1 && found[0] === false);
-  }
-
-  /** The one value of an expression as text; '' for none. Throws FhirError('invalid') for several. */
-  text(expression: string, focus: PathFocus): string {
-    const [found, ...more] = this.#evaluate(expression, focus);
-    if (more.length > 0 || (typeof found === 'object' && found !== null)) {
-      throw new FhirError(
-        'invalid',
-        `@slice: "${expression.slice(0, 80)}" must yield one simple value for each element.`,
-      );
+  async #evaluated(
+    wanted: PathsJob['wanted'],
+    expression: string,
+    values: readonly unknown[],
+    { type, around }: PathPlace,
+  ): Promise<(boolean | string)[]> {
+    const found: (boolean | string)[] = [];
+    for (let at = 0; at < values.length; at += VALUES_TOGETHER) {
+      const some = values.slice(at, at + VALUES_TOGETHER).map((value) => this.#withNumbers(value));
+      const job: PathsJob = {
+        kind: 'paths',
+        wanted,
+        expression,
+        type: type === 'Resource' ? '' : type,
+        values: some,
+        ...(around === undefined || type === 'Resource' ? {} : { resource: this.#withNumbers(around) }),
+        ms: Math.max(1, Math.floor(this.#msLeft)),
+      };
+      const onSpent = (ms: number): void => {
+        this.#msLeft -= ms;
+      };
+      found.push(...(await onPathThread(job, { onSpent })));
     }
-    return found === undefined || found === null ? '' : String(found);
-  }
-
-  #evaluate(expression: string, { value, type, around }: PathFocus): unknown[] {
-    const focus = this.#withNumbers(value);
-    if (type === 'Resource') return compilePath(expression)(focus);
-    return compilePath(expression, type)(focus, { resource: this.#withNumbers(around) });
+    return found;
   }
 
   #withNumbers(value: unknown): unknown {

@@ -40,7 +40,7 @@ async function answerData(call: OperationCall, caller: Caller, context: Operatio
   const budget = new Budget(call.request.signal);
   const loader = new Loader(context.store, caller, budget);
   const search = { context, caller, budget, signal: call.request.signal };
-  const resolver = new Resolver({ schema, planner, loader, paths: new Paths(document), search });
+  const resolver = new Resolver({ schema, planner, loader, paths: new Paths(), search });
   const focus = await focusOf(call, caller, context, budget);
   return shaped(await resolver.resolve([query.operation.selectionSet], focus));
 }

@@ -13,7 +13,7 @@ import { located } from './errors.ts';
 import { inTurns } from './in-turns.ts';
 import type { Source } from './lazy-type.ts';
 import type { Loader, ResourceKey } from './loader.ts';
-import { listOf, navigated, wholeNumber } from './navigation.ts';
+import { havingParts, listOf, paged, wholeNumber } from './navigation.ts';
 import type { Paths } from './paths.ts';
 import type { Planner, Selections, Step } from './planner.ts';
 import { referenceTarget, unresolved } from './reference.ts';
@@ -40,7 +40,7 @@ export interface ResolverParts {
   search: SearchContext;
 }
 
-/** A search, and what is done with its matches afterwards. */
+/** A search, or FHIRPath on values, and what is done with the matches afterwards. */
 type Search = () => Promise<() => void>;
 
 /** Searches under way at once. */
@@ -62,23 +62,21 @@ export class Resolver {
   async resolve(selections: Selections, resource: Resource | undefined): Promise<Branch> {
     const type = this.#parts.schema.getQueryType();
     const focus: Focus = { value: resource ?? {}, type, around: resource ?? nowhere, isStored: true };
-    const branch = this.#parts.paths.within(() => this.#branch(selections, focus, false));
+    const branch = this.#branch(selections, focus, false);
     while (this.#reads.length > 0 || this.#searches.length > 0) await this.#round();
     return branch;
   }
 
   async #round(): Promise<void> {
-    const { loader, paths, search } = this.#parts;
+    const { loader, search } = this.#parts;
     const [reads, searches] = [this.#reads, this.#searches];
     this.#reads = [];
     this.#searches = [];
     search.budget.time();
     await loader.load(reads.map(({ key }) => key));
     const finishes = await inTurns(searches, SEARCHES_AT_ONCE);
-    paths.within(() => {
-      for (const { key, finish } of reads) finish(loader.get(key));
-      for (const finish of finishes) finish();
-    });
+    for (const { key, finish } of reads) finish(loader.get(key));
+    for (const finish of finishes) finish();
   }
 
   /** `isAny`: the selections were written for any type of resource. */
@@ -128,10 +126,23 @@ export class Resolver {
   // ---- values ----
 
   #element(found: Found, { name, type }: Extract<Source, { kind: 'element' }>, focus: Focus): void {
-    const values = listOf(focus.value[name]);
-    const isWhole = Object.keys(found.step.args).length === 0;
-    const place = { type, around: focus.around, paths: this.#parts.paths };
-    this.#put(found, isWhole ? values : navigated(values, found.step.args, place), focus);
+    const { args, node } = found.step;
+    const { fhirpath } = args;
+    const values = havingParts(listOf(focus.value[name]), args);
+    if (typeof fhirpath !== 'string') {
+      this.#put(found, paged(values, args), focus);
+      return;
+    }
+    this.#searches.push(() =>
+      located(node, async () => {
+        const flags = await this.#parts.paths.holds(fhirpath, values, { type, around: focus.around });
+        const kept = paged(
+          values.filter((_, at) => flags[at]),
+          args,
+        );
+        return () => this.#put(found, kept, focus);
+      }),
+    );
   }
 
   /** Values that are there; for each object the steps below. */
@@ -139,7 +150,7 @@ export class Resolver {
     const { step } = found;
     const kept = step.isFirst ? values.slice(0, 1) : values;
     found.values = kept.map((value) => this.#valueOf(step, value, focus));
-    if (step.slicePath !== undefined) found.slices = this.#slices(step.slicePath, step, kept, focus);
+    if (step.slicePath !== undefined) this.#slice(found, step.slicePath, kept, focus);
   }
 
   #valueOf({ selections, source, type }: Step, value: unknown, focus: Focus): unknown {
@@ -168,10 +179,21 @@ export class Resolver {
     return this.#branch(selections, { value, type: types.object(value.resourceType), around, isStored }, isAny);
   }
 
-  #slices(path: string, { source }: Step, values: readonly unknown[], { around }: Focus): string[] {
-    if (path === '$index') return values.map((_value, at) => String(at));
+  #slice(found: Found, path: string, values: readonly unknown[], { around }: Focus): void {
+    const { source, node } = found.step;
+    if (path === '$index') {
+      found.slices = values.map((_value, at) => String(at));
+      return;
+    }
     const type = source?.kind === 'element' ? source.type : 'Resource';
-    return values.map((value) => this.#parts.paths.text(path, { value, type, around }));
+    this.#searches.push(() =>
+      located(node, async () => {
+        const texts = await this.#parts.paths.texts(path, values, { type, around });
+        return () => {
+          found.slices = texts;
+        };
+      }),
+    );
   }
 
   /** GraphQL's own fields tell about the schema by themselves. */
@@ -250,12 +272,8 @@ export class Resolver {
     return async () => {
       const matches = await listMatches(type, query, count, this.#parts.search);
       for (const match of matches) this.#parts.loader.add(match);
-      return () =>
-        this.#put(
-          found,
-          matches.filter((match) => this.#holds(step, match)),
-          this.#outside(),
-        );
+      const kept = await this.#held(step, matches);
+      return () => this.#put(found, kept, this.#outside());
     };
   }
 
@@ -276,10 +294,14 @@ export class Resolver {
         this.#parts.search,
       );
       for (const { resource } of page.edges) this.#parts.loader.add(resource);
-      return () => {
-        const edges = page.edges.filter(({ resource }) => this.#holds(step, resource));
-        this.#put(found, [{ ...page, edges }], this.#outside());
-      };
+      const kept = new Set(
+        await this.#held(
+          step,
+          page.edges.map(({ resource }) => resource),
+        ),
+      );
+      const edges = page.edges.filter(({ resource }) => kept.has(resource));
+      return () => this.#put(found, [{ ...page, edges }], this.#outside());
     };
   }
 
@@ -287,12 +309,11 @@ export class Resolver {
     return { value: {}, type: this.#parts.schema.getQueryType(), around: nowhere, isStored: false };
   }
 
-  #holds(step: Step, resource: Resource): boolean {
+  async #held(step: Step, resources: readonly Resource[]): Promise<readonly Resource[]> {
     const { fhirpath } = step.args;
-    if (typeof fhirpath !== 'string') return true;
-    return located(step.node, () =>
-      this.#parts.paths.holds(fhirpath, { value: resource, type: 'Resource', around: resource }),
-    );
+    if (typeof fhirpath !== 'string') return resources;
+    const flags = await this.#parts.paths.holds(fhirpath, resources, { type: 'Resource' });
+    return resources.filter((_, at) => flags[at]);
   }
 }
 
