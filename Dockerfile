@@ -31,5 +31,6 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
   CMD ["node", "-e", "process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0'; fetch(`http${process.env.CARELOOM_TLS_CERT ? 's' : ''}://127.0.0.1:${process.env.CARELOOM_PORT || process.env.PORT || 8080}/readyz`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 # careloom listens on loopback unless told otherwise, so `-p 8080:8080` leads nowhere: run with `--network host`, or set
 # CARELOOM_HOST=0.0.0.0 with CARELOOM_BASE_URL and TLS or a trusted proxy (see the README).
-ENTRYPOINT ["node", "scripts/careloom.mjs"]
+# V8 lets the young generation grow to 128 MB under load, and is as fast with 16.
+ENTRYPOINT ["node", "--max-semi-space-size=8", "scripts/careloom.mjs"]
 CMD ["serve"]

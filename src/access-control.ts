@@ -89,7 +89,11 @@ export async function openAccessControl(parts: AccessControlParts): Promise<Acce
     onFault,
   });
   return {
-    authentication: { ...server, routes: [...server.routes, ...pages.routes] },
+    authentication: {
+      ...server,
+      authenticate: recordingRefusals(server.authenticate, engine),
+      routes: [...server.routes, ...pages.routes],
+    },
     server,
     accounts: known,
     renew: (principal) => renewed(principal, server),
@@ -97,6 +101,22 @@ export async function openAccessControl(parts: AccessControlParts): Promise<Acce
       await external.close();
       await server.close();
     },
+  };
+}
+
+/** A token that is refused is on record; a request without any says of nobody that they tried. */
+function recordingRefusals(
+  authenticate: Authentication<Principal>['authenticate'],
+  engine: GuardedEngine,
+): Authentication<Principal>['authenticate'] {
+  return async (authorization, address) => {
+    try {
+      return await authenticate(authorization, address);
+    } catch (error) {
+      if (authorization !== undefined && error instanceof FhirError && error.kind === 'login')
+        await engine.record({ kind: 'token-refused', outcome: 'denied', address, detail: error.message });
+      throw error;
+    }
   };
 }
 

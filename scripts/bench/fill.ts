@@ -3,8 +3,11 @@
 //   node fill.ts STORE PATIENTS
 import { MongoClient } from 'mongodb';
 import { systemClock } from '../../src/base/clock.ts';
+import { INDEX_VERSION } from '../../src/fhir/search/keys.ts';
 import { collectionsOf, prepareLayout } from '../../src/store/mongo/layout.ts';
+import { openMongoStore } from '../../src/store/mongo/open.ts';
 import { openSqliteStore } from '../../src/store/sqlite/open.ts';
+import type { Store } from '../../src/store/store.ts';
 import { createRows, documentOf } from './rows.ts';
 
 /** So many that each SQLite transaction is a large one. */
@@ -18,11 +21,15 @@ await (url.startsWith('sqlite:') ? fillSqlite() : fillMongo());
 
 async function fillSqlite(): Promise<void> {
   const store = await openSqliteStore({ path: url.slice('sqlite:'.length), clock: systemClock });
+  await tellIndex(store);
   await eachPatient(COMMITS_AT_ONCE, (patient) => store.commit({ writes: rows(patient) }));
   await store.close();
 }
 
 async function fillMongo(): Promise<void> {
+  const store = await openMongoStore({ url, clock: systemClock });
+  await tellIndex(store);
+  await store.close();
   const client = new MongoClient(url);
   const db = client.db(new URL(url).pathname.slice(1));
   await prepareLayout(db);
@@ -35,6 +42,11 @@ async function fillMongo(): Promise<void> {
     );
   });
   await client.close();
+}
+
+/** The index is made by this version: a start has none to make anew. */
+async function tellIndex({ records }: Store): Promise<void> {
+  await records.put({ kind: 'setting', id: 'index', value: JSON.stringify(INDEX_VERSION) }, 0);
 }
 
 async function eachPatient(lanes: number, work: (patient: number) => Promise<unknown>): Promise<void> {

@@ -84,8 +84,8 @@ export function selectElements(expression: string, focus: unknown, variables?: P
 
 /**
  * Runs work that evaluates expressions and stops it when `ms` have passed: whatever it does then, even inside a regular
- * expression. Evaluation is synchronous and holds the thread, so this is how long one request can keep all others
- * waiting. `evaluate` has a budget of its own; many evaluations of one request share one when they are done in here, which
+ * expression. Evaluation is synchronous and holds the thread, which is why that of clients has threads of its own
+ * (fhir/path-threads.ts). `evaluate` has a budget of its own; many evaluations of one request share one when they are done in here, which
  * also saves its cost (0.15 ms each). Throws FhirError('too-costly') when the time is over.
  */
 export function pathBudget<T>(work: () => T, ms: number = limits.pathBudgetMs): T {

@@ -12,6 +12,7 @@ export type CountNoted = Explanation['counts'][number];
 export function noting(probe: Probe, counts: CountNoted[]): Probe {
   return {
     walksKeys: probe.walksKeys,
+    overlaps: probe.overlaps,
     async count(source, type, cap) {
       const count = await probe.count(source, type, cap);
       counts.push({ source, count });

@@ -34,6 +34,8 @@ export type Plan =
 export interface Probe {
   /** Whether a list of sort keys can be walked in its order; where not, that walk collects and sorts the whole type. */
   readonly walksKeys: boolean;
+  /** Whether it may be asked several things at once, which a transaction may not. */
+  readonly overlaps: boolean;
   /** How many rows (or index entries) a source holds; counting stops at the cap. */
   count(source: Source, type: string, cap: number): number | Promise<number>;
   /** The different keys from ≤ key < to, when there are at most `max`. */
@@ -185,8 +187,11 @@ function isScattered(type: string, condition: Condition): boolean {
 async function resolveJoin(type: string, part: Condition, left: number, probe: Probe): Promise<Condition> {
   if (part.kind === 'not' && holdsJoin(part.of)) return not(await resolveJoin(type, part.of, left, probe));
   if (part.kind === 'or' && holdsJoin(part)) {
+    const resolved = (branch: Condition): Promise<Condition> => resolveJoin(type, branch, left, probe);
+    // A reference to any type has 146 branches: one after another they take as many trips to the database, and more.
+    if (probe.overlaps) return or(await Promise.all(part.of.map(resolved)));
     const of: Condition[] = [];
-    for (const branch of part.of) of.push(await resolveJoin(type, branch, left, probe));
+    for (const branch of part.of) of.push(await resolved(branch));
     return or(of);
   }
   // A row is checked for a term at a fraction of what its join costs.

@@ -23,6 +23,7 @@ export function sizesRemembered(from: number): (probe: Probe) => Probe {
   const ranges = new Map<string, Size>();
   return (probe) => ({
     walksKeys: probe.walksKeys,
+    overlaps: probe.overlaps,
     count(source, type, cap) {
       const name = `${type} ${JSON.stringify(source)}`;
       const [sizes, max] = isOfTime(source) ? [ranges, RANGES_MAX] : [lists, LISTS_MAX];

@@ -13,7 +13,8 @@ interface Choices {
 
 export class Authenticator {
   readonly #origin: string;
-  readonly #flags: number;
+  readonly #isSynced: boolean;
+  isVerified: boolean;
   readonly #key: KeyObject;
   readonly #publicKey: KeyObject;
   readonly id = randomBytes(16);
@@ -21,7 +22,8 @@ export class Authenticator {
 
   constructor({ origin, isVerified = true, isSynced = false }: Choices) {
     this.#origin = origin;
-    this.#flags = 0x01 | (isVerified ? 0x04 : 0) | (isSynced ? 0x18 : 0);
+    this.isVerified = isVerified;
+    this.#isSynced = isSynced;
     const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     this.#key = privateKey;
     this.#publicKey = publicKey;
@@ -36,13 +38,20 @@ export class Authenticator {
       this.id,
       this.#coseKey(),
     ]);
+    const client = this.#clientData('webauthn.create', options.challenge);
+    const signature = sign('sha256', Buffer.concat([data, sha256(client)]), this.#key);
+    // "packed" without certificates: the new key signs itself.
+    const statement: [Buffer, Buffer][] = [
+      [text('alg'), integer(-7)],
+      [text('sig'), bytes(signature)],
+    ];
     const object = map([
       [text('fmt'), text(attestation)],
-      [text('attStmt'), map([])],
+      [text('attStmt'), map(attestation === 'none' ? [] : statement)],
       [text('authData'), bytes(data)],
     ]);
     return this.#answer({
-      clientDataJSON: this.#clientData('webauthn.create', options.challenge).toString('base64url'),
+      clientDataJSON: client.toString('base64url'),
       attestationObject: object.toString('base64url'),
       transports: ['internal'],
     });
@@ -72,7 +81,8 @@ export class Authenticator {
   #authenticatorData(rpId: string, more: number): Buffer {
     const counter = Buffer.alloc(4);
     counter.writeUInt32BE(this.counter);
-    return Buffer.concat([sha256(rpId), Buffer.from([this.#flags | more]), counter]);
+    const flags = 0x01 | (this.isVerified ? 0x04 : 0) | (this.#isSynced ? 0x18 : 0) | more;
+    return Buffer.concat([sha256(rpId), Buffer.from([flags]), counter]);
   }
 
   /** {1: 2 (EC2), 3: -7 (ES256), -1: 1 (P-256), -2: x, -3: y} */

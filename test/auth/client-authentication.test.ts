@@ -101,12 +101,18 @@ await onBothStores(t, async (t, adapter) => {
       'openid',
       'launch',
       'system/*.sr',
+      'system/*.rs "',
       ' ',
     ])
       t.equal(await ask(scope), 'invalid_scope', scope);
     t.equal(await ask(''), 'invalid_request', 'none');
+    const proof = await assertionForm({ key: rsa, client: client.id, clock: bench.clock });
+    const held = await post(bench, { grant_type: 'client_credentials', scope: 'system/*.rs', ...proof });
+    t.equal(await isLive(bench, held.json.access_token), true);
     await bench.server.clients.setState(client.id, 'disabled');
     t.equal(await ask('system/*.rs'), 'invalid_client', 'disabled');
+    t.equal(await isLive(bench, held.json.access_token), false, 'with the tokens that it has');
+    t.equal(await bench.server.principalOf(`client:${client.id}`), undefined, 'and its standing grant');
   });
 
   await t.test('an assertion is good for one use, here, now, by this client', async (t) => {

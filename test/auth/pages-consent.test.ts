@@ -9,6 +9,8 @@ import { onBothStores, type Test } from '../support/stores.ts';
 import { type Browser, password, patients, type Shown, type Site, siteOn } from './browser.ts';
 import { authorizeParameters, authorizeUrl, callback, everything, issuer, pkce } from './support.ts';
 
+t.setTimeout(240_000);
+
 const minute = 60_000;
 const laboratory = 'http://terminology.hl7.org/CodeSystem/observation-category|laboratory';
 const problems = 'http://terminology.hl7.org/CodeSystem/condition-category|problem-list-item';

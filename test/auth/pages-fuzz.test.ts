@@ -5,6 +5,8 @@ import { sqlite } from '../support/stores.ts';
 import { Browser, password, siteOn } from './browser.ts';
 import { authorizeParameters, authorizeUrl, callback, everything } from './support.ts';
 
+t.setTimeout(240_000);
+
 /** https://prng.di.unimi.it (splitmix32), so that a failure can be had again. */
 function randomFrom(seed: number): () => number {
   let state = seed | 0;
@@ -114,6 +116,9 @@ t.test('2,000 hostile requests to the pages', async (t) => {
   const begin = async (): Promise<Browser> => {
     const browser = site.browser();
     const user = pick(people);
+    // What the administrator among them did.
+    await site.server.clients.setState(client.id, 'active');
+    for (const { id } of people) await site.accounts.users.change(id, (now) => ({ ...now, isEnabled: true }));
     site.clock.pass(60_000);
     const isIn = random() < 0.7;
     const { token } = await site.accounts.sessions.start(user, { amr: ['pwd', 'otp', 'mfa'], agent: pick(values) });

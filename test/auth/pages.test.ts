@@ -7,6 +7,8 @@ import { Authenticator } from './authenticator.ts';
 import { type Browser, codeAt, passkeyOptions, password, type Site, siteOn } from './browser.ts';
 import { issuer } from './support.ts';
 
+t.setTimeout(240_000);
+
 const minute = 60_000;
 const SESSION = 'careloom_session';
 

@@ -11,6 +11,7 @@ import {
   codeFor,
   isLive,
   postToken as post,
+  practitioner,
   publicApp,
   refreshed,
   tokensFor,
@@ -125,7 +126,16 @@ await onBothStores(t, async (t, adapter) => {
       'patient/Observation.r?category=laboratory',
     );
     t.equal((await narrowed('patient/*.read')).scope, 'patient/*.read', 'the same in v1');
-    for (const more of ['patient/*.cruds', 'user/*.rs', 'openid', 'system/*.rs', 'patient/Observation.u', 'x'])
+    for (const more of [
+      'patient/*.cruds',
+      'user/*.rs',
+      'openid',
+      'system/*.rs',
+      'patient/Observation.u',
+      'x',
+      'a"b',
+      ' ',
+    ])
       t.equal((await narrowed(more)).error, 'invalid_scope', more);
     const back = await refreshed(bench, token);
     t.equal(back.json.scope, offline.scope, 'the refresh token keeps all that was granted');
@@ -145,6 +155,11 @@ await onBothStores(t, async (t, adapter) => {
     }
     bench.clock.pass(4 * 24 * 3_600_000);
     t.equal((await refreshed(bench, token)).json.error, 'invalid_grant', 'whatever was renewed meanwhile');
+    const kept = (await tokensFor(bench, app, offline)).json.refresh_token;
+    bench.users.set(practitioner.id, { ...practitioner, isEnabled: false });
+    t.equal((await refreshed(bench, kept)).json.error, 'invalid_grant', 'the user is disabled');
+    bench.users.set(practitioner.id, practitioner);
+    t.equal((await refreshed(bench, kept)).status, 200, 'which spent nothing');
     const short = (await tokensFor(bench, app, { scope: 'user/*.rs' })).json;
     t.notOk('refresh_token' in short);
     bench.clock.pass(15 * 60_000);

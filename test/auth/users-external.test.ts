@@ -9,6 +9,8 @@ import { onBothStores } from '../support/stores.ts';
 import { type Browser, password, patients, siteOn } from './browser.ts';
 import { issuer } from './support.ts';
 
+t.setTimeout(240_000);
+
 const idp = 'https://idp.example.org';
 const provider: IdentityProvider = {
   id: 'clinic',
@@ -73,7 +75,7 @@ const outbound: Pick<Outbound, 'send'> = {
 };
 
 /** The person at the provider: comes back with a code. */
-async function comesBack(browser: Browser, change: Record<string, string> = {}): Promise<void> {
+async function comesBack(browser: Browser, change: Record<string, string> = {}, to = provider.id): Promise<void> {
   const refresh = browser.page.answer.headers?.Refresh ?? '';
   const asked = new URL(refresh.replace(/^0; url=/, ''));
   challenge = asked.searchParams.get('code_challenge') ?? '';
@@ -81,11 +83,12 @@ async function comesBack(browser: Browser, change: Record<string, string> = {}):
   const back = new URL(asked.searchParams.get('redirect_uri') ?? '');
   const parameters = { state: asked.searchParams.get('state') ?? '', code: 'code-1', ...change };
   for (const [name, value] of Object.entries(parameters)) back.searchParams.set(name, value);
-  await browser.open(back.href);
+  await browser.open(back.href.replace(`/${provider.id}/`, `/${to}/`));
 }
 
 await onBothStores(t, async (t, adapter) => {
-  const other: IdentityProvider = { ...provider, id: 'other', issuer: 'https://other.example.org' };
+  // The same provider under another registration.
+  const other: IdentityProvider = { ...provider, id: 'other' };
   const site = await siteOn(t, adapter, patients, ({ records, clock }) => {
     const onFault = (): void => {};
     const keySets = createKeySets({ outbound: outbound as Outbound, clock, onFault });
@@ -229,12 +232,8 @@ await onBothStores(t, async (t, adapter) => {
     await comesBack(late);
     t.match(late.page, { status: 401 }, 'too late');
     const cross = await leave();
-    const state = /state=([^&]+)/.exec(cross.page.answer.headers?.Refresh ?? '')?.[1] ?? '';
-    t.match(
-      await cross.open(`/auth/login/external/other/callback?code=x&state=${state}`),
-      { status: 401 },
-      'at another provider',
-    );
+    await comesBack(cross, {}, 'other');
+    t.match(cross.page, { status: 401 }, 'at another provider');
     t.match(await cross.open('/auth/login/external/nobody/callback?code=x&state=x'), { status: 404 });
     t.match(await cross.open('/auth/login/external/clinic/callback'), { status: 401 });
     t.match(await cross.post('/auth/login/external/clinic', {}), { status: 403 }, 'CSRF');
@@ -258,6 +257,19 @@ await onBothStores(t, async (t, adapter) => {
     browser.jar = browser.jar.filter(({ name }) => name !== 'careloom_session');
     await comesBack(browser);
     t.match(browser.page, { status: 401 }, 'signed out meanwhile');
+    const shared = site.browser();
+    await shared.open('/auth/login');
+    await shared.submit('password', { login: 'bob', password });
+    await shared.open('/auth/account');
+    await shared.submit('Sign in from now on also with Clinic &lt;login&gt;');
+    const begun = shared.page;
+    const eve = await site.person({ login: 'eve', roles: ['patient'] });
+    const { token } = await accounts.sessions.start(eve, { amr: ['pwd'], agent: '' });
+    shared.jar = shared.jar.map((held) => (held.name === 'careloom_session' ? { ...held, value: token } : held));
+    shared.page = begun;
+    await comesBack(shared);
+    t.match(shared.page, { status: 401 }, 'somebody else signed in meanwhile');
+    t.equal((await accounts.users.get(eve.id))?.identities, undefined);
     t.equal((await accounts.users.get(bob.id))?.identities, undefined);
     t.ok(page);
   });

@@ -320,7 +320,7 @@ const refused: Record<string, { archive: Uint8Array; problem: RegExp }> = {
   },
 };
 
-t.test('of a damaged or malicious archive nothing goes in', async (t) => {
+t.test('threats 17, 18: of a damaged or malicious archive nothing goes in', async (t) => {
   const { run, file } = bench(t);
   for (const [name, { archive, problem }] of Object.entries(refused)) {
     const path = file('bad.tgz', archive);
@@ -332,7 +332,7 @@ t.test('of a damaged or malicious archive nothing goes in', async (t) => {
   t.match(await run('load', file('bomb.tgz', bomb)), { code: 1, out: /total +0/, err: /decompresses to more/ });
 });
 
-t.test('links, folders and devices are passed over', async (t) => {
+t.test('threat 17: links, folders and devices are passed over', async (t) => {
   const { run, file } = bench(t);
   const others = ['1', '2', '3', '4', '5', '6'].map((kind) => ({
     name: `package/${kind}.json`,

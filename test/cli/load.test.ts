@@ -113,7 +113,7 @@ t.test('a file that cannot be read is told, and the others go in', async (t) => 
   t.match(await run('load', '/no/such/file'), { code: 1, err: /ENOENT/ });
 });
 
-t.test('a decompression bomb is refused', async (t) => {
+t.test('threat 18: a decompression bomb is refused', async (t) => {
   const { run, file } = bench(t);
   const bomb = gzipSync(Buffer.alloc(80 * 1024 * 1024, 0x20));
   t.match(await run('load', file('bomb.ndjson.gz', bomb)), { code: 1, err: /decompresses to more/ });

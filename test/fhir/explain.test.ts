@@ -123,6 +123,16 @@ await onBothStores(t, async (t, adapter) => {
     return partsOf(reply);
   };
 
+  await t.test('$explain of values in any script, however long', async (t) => {
+    for (const character of ['a', 'ß', '日', '😀']) {
+      for (const before of ['', 'x', 'xy', 'xyz']) {
+        const value = encodeURIComponent(before + character.repeat(400));
+        for (const name of ['identifier', 'family', '_tag', '_text', 'general-practitioner'])
+          await ok(t, `Patient/$explain?${name}=${value}`);
+      }
+    }
+  });
+
   await t.test('$why-not says of every kind of criterion whether it holds, as the search would', async (t) => {
     for (const [type, id, criterion, holds] of questions) {
       const found = matchIds(await ask('GET', `${type}?${criterion}`));

@@ -224,7 +224,7 @@ await onBothStores(t, async (t, adapter) => {
     t.equal((await jsonPatch('Patient?identfier=x', patch)).status, 400, 'a misspelt condition');
   });
 
-  await t.test('a costly expression is 422 and does not hold the server for long', async (t) => {
+  await t.test('threat 23: a costly expression is 422 and does not hold the server for long', async (t) => {
     await ask('PUT', 'Patient/x1', patient({ id: 'x1', name: [{ family: 'x' }] }));
     const slow = replaced(`Patient.name.where('${'a'.repeat(60)}b'.matches('(a+)+$')).family`, { valueString: 'y' });
     const start = performance.now();

@@ -460,7 +460,7 @@ await onBothStores(t, async (t, adapter) => {
     t.match(inBundle.json.issue[0].expression[0], /^Bundle\.entry\[0\]/);
   });
 
-  await t.test('a hostile expression holds nobody up for long', async (t) => {
+  await t.test('threat 23: a hostile expression holds nobody up for long', async (t) => {
     const { ask } = await setting(t, adapter);
     const deep = `Resource.${Array(150).fill('extension').join('.')}.value`;
     const wide = Array(40).fill('Resource.extension.extension.value.where($this.exists())').join(' | ');

@@ -163,7 +163,7 @@ t.test('a compressed body is inflated before the engine sees it', async (t) => {
   }
 });
 
-t.test('a bomb is 413, whatever its size on the wire; what is no such coding 400', async (t) => {
+t.test('threat 18: a bomb is 413, whatever its size on the wire; what is no such coding 400', async (t) => {
   const { server, seen } = fakeServer();
   const address = await server.listen({ host: '127.0.0.1', port: 0 });
   t.teardown(() => server.close(100));

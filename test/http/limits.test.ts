@@ -49,7 +49,7 @@ await t.test('entries of a Bundle: 422', async (t) => {
   }
 });
 
-await t.test('depth of JSON: 64 levels are read, 65 refused', async (t) => {
+await t.test('threat 19: depth of JSON: 64 levels are read, 65 refused', async (t) => {
   /** An odd number of levels by nested extensions; what the innermost holds adds one or two. */
   const nested = (innermost: object) => {
     let extension: object = { url: 'urn:x', ...innermost };
@@ -66,7 +66,7 @@ await t.test('depth of JSON: 64 levels are read, 65 refused', async (t) => {
   t.match(flood.says, String(limits.jsonDepthMax));
 });
 
-await t.test('members of a JSON object', async (t) => {
+await t.test('threat 20: members of a JSON object', async (t) => {
   const object = (members: number) => `{"resourceType":"Patient",${list(members - 1, (at) => `"m${at}":1`)}}`;
   const most = await ask('/fhir/Patient', { method: 'POST', body: object(limits.objectKeysMax) });
   t.equal(most.status, 400);
@@ -123,7 +123,7 @@ await t.test('the page: _count goes up to 500', async (t) => {
     t.equal((await ask(`/fhir/Basic?_count=${count}`)).status, 400, count);
 });
 
-await t.test('a search: parameters, values, chains, _has, sort', async (t) => {
+await t.test('threat 27: a search: parameters, values, chains, _has, sort', async (t) => {
   const parameters = (length: number) => Array.from({ length }, (_, at) => `name=a${at}`).join('&');
   const has = (depth: number) =>
     `_has:Observation:patient:${'_has:Observation:has-member:'.repeat(depth - 1)}status=final`;
@@ -202,7 +202,7 @@ await t.test('malformed JSON: line and column', async (t) => {
   t.equal((await ask('/fhir/Patient', { method: 'POST', body: invalid })).status, 400, 'bytes that are no UTF-8');
 });
 
-await t.test('__proto__ and its friends are refused wherever they stand, and change nothing', async (t) => {
+await t.test('threat 24: __proto__ and its friends are refused wherever they stand, and change nothing', async (t) => {
   const bodies = [
     '{"resourceType":"Patient","__proto__":{"polluted":1}}',
     '{"resourceType":"Patient","__pr\\u006fto__":{"polluted":1}}',

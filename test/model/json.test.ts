@@ -101,7 +101,7 @@ t.test('a byte order mark, lone surrogates and empty names are tolerated', async
   t.same([...memberSpans(bytesOf('\ufeff{"a":1}')).keys()], ['a']);
 });
 
-t.test('hostile texts are refused quickly', async (t) => {
+t.test('threats 19, 20: hostile texts are refused quickly', async (t) => {
   const hostile: [string, Buffer][] = [
     ['a million levels', bytesOf('['.repeat(1e6) + ']'.repeat(1e6))],
     ['a million objects', bytesOf(`${'{"a":'.repeat(1e6)}1${'}'.repeat(1e6)}`)],
@@ -120,7 +120,7 @@ t.test('hostile texts are refused quickly', async (t) => {
   }
 });
 
-t.test('depth and members are accepted up to the limit', async (t) => {
+t.test('threats 19, 20: depth and members are accepted up to the limit', async (t) => {
   const nested = (depth: number) => bytesOf('['.repeat(depth) + ']'.repeat(depth));
   t.equal(refusal(nested(limits.jsonDepthMax)), 'accepted');
   t.match(refusal(nested(limits.jsonDepthMax + 1)), /levels of nesting/);

@@ -212,7 +212,7 @@ t.test('nothing is printed', async (t) => {
   t.same(printed, []);
 });
 
-t.test('expressions that ask for too much are stopped', async (t) => {
+t.test('threats 22, 23: expressions that ask for too much are stopped', async (t) => {
   const numbers = Array.from({ length: 30 }, (_, i) => i).join('|');
   const all = '%resource.descendants()';
   const costly = [
@@ -242,7 +242,7 @@ t.test('expressions that ask for too much are stopped', async (t) => {
   );
 });
 
-t.test("JavaScript's prototypes are out of reach", async (t) => {
+t.test("threat 24: JavaScript's prototypes are out of reach", async (t) => {
   const reaching = [
     'Patient.name.__proto__',
     'Patient.name.`__proto__`',

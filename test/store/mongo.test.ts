@@ -383,14 +383,14 @@ async function plans(test: Test, freshUrl: () => string): Promise<void> {
       inner.equal(entries, 1);
     });
   });
-  await test.test('a search that takes longer than it may is too costly', async (inner) => {
+  await test.test('threat 27: a search that takes longer than it may is too costly', async (inner) => {
     const where = { kind: 'not', of: { kind: 'refers', prefix: 'a.pat', to: { type: 'Alpha', where: all } } } as const;
     inner.equal(await kindOf(store.search(search(where, { budgetMs: 0 }), everything)), 'too-costly');
     const order = [{ by: 'keys', prefix: 'a.key', descending: false }] as const;
     inner.equal(await kindOf(store.search(search(where, { order, budgetMs: 4 }), everything)), 'too-costly');
     inner.equal((await foundIds(store, search(where, { limit: 500 }))).length, 500);
   });
-  await test.test('a cursor carries nothing but values', async (inner) => {
+  await test.test('threat 25: a cursor carries nothing but values', async (inner) => {
     for (const after of [
       'x',
       Buffer.from('{"$gt":""}').toString('base64url'),

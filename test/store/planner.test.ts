@@ -20,6 +20,7 @@ function probe(sizes: Record<string, number> = {}, few?: Few): Probe & { asked: 
   return {
     asked,
     walksKeys: true,
+    overlaps: true,
     count(source, _type, cap) {
       const [part] = source.kind === 'keys' ? source.of : [];
       const name = part === undefined ? source.kind : 'key' in part ? part.key : part.from;

@@ -118,6 +118,7 @@ await t.test('every plan of a search finds the same, in steps of any size', asyn
   // Counts that are made up lead the planner to every choice it has.
   const probe: Probe = {
     walksKeys: true,
+    overlaps: true,
     count: (_source, _type, cap) => Math.floor(cap * Math.min(1, random() * 1.5)),
     keysIn: (range, max) => (random() < 0.5 ? undefined : keysIn(connection, range, max)),
     ordsIn: (range, max) => (random() < 0.3 ? undefined : ordsIn(connection, range, max)),

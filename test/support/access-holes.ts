@@ -4,7 +4,8 @@ import { limits } from '../../src/base/limits.ts';
 import { everything } from '../../src/fhir/access/callers.ts';
 import { roles } from '../../src/fhir/access/roles.ts';
 import type { Caller, Principal } from '../../src/fhir/caller.ts';
-import type { Condition, Filter, HistorySearch, Search, Store } from '../../src/store/store.ts';
+import { simplify } from '../../src/store/conditions.ts';
+import type { Alias, Condition, Filter, HistorySearch, Search, Store } from '../../src/store/store.ts';
 import type { TestEngine } from './engine.ts';
 import type { Tampering } from './non-interference.ts';
 import type { Ask } from './random-asks.ts';
@@ -13,6 +14,8 @@ import type { MadePrincipal } from './slow-access.ts';
 /** What a hole lets through; what it does not name stays closed. */
 interface Hole {
   name: string;
+  /** Kinds of requests that could show it; absent: any. */
+  kinds?: RegExp;
   /** The filter that a search has in place of its own. */
   search?(search: Search, filter: Filter, around: Around): Filter;
   count?(filter: Filter): Filter;
@@ -61,23 +64,27 @@ export const holes: readonly Hole[] = [
   { name: 'reads are not filtered', read: () => everything },
   {
     name: 'what _has looks at is not filtered',
+    kinds: /_has/,
     search: (search, filter) => (joins('referred', search.where) ? onlyAt(search, filter) : filter),
   },
   {
     name: 'what a chain looks at is not filtered',
+    kinds: /chain/,
     search: (search, filter) => (joins('refers', search.where) ? onlyAt(search, filter) : filter),
   },
   { name: 'totals are not filtered', count: () => everything },
   { name: 'includes are not filtered', search: (search, filter) => (isInclude(search) ? everything : filter) },
   {
     name: '_revinclude ignores labels',
+    kinds: /includes/,
     search: (search, filter, around) =>
       isInclude(search) && asked(around, '_revinclude') ? around.unlabelled : filter,
   },
-  { name: 'old versions are not filtered', showsOldVersions: true },
+  { name: 'old versions are not filtered', kinds: /vread|history/, showsOldVersions: true },
   { name: 'deletions are shown to everybody', showsDeletions: true },
   {
     name: 'conditional interactions look at everything',
+    kinds: /conditional/,
     search: (_search, filter, { ask }) => (ask?.kind.startsWith('conditional') === true ? everything : filter),
   },
   {
@@ -86,18 +93,25 @@ export const holes: readonly Hole[] = [
   },
   {
     name: 'the second page is not filtered',
+    kinds: /search/,
     search: (search, filter) => (search.after === undefined ? filter : everything),
   },
   {
     name: '_sort by a chain looks at everything',
+    kinds: /sorted/,
     search: (search, filter) =>
       search.bodyless === true && search.where.kind === 'ids' && search.keysOf?.length === 1 ? everything : filter,
   },
   {
     name: '_list names members of any List',
+    kinds: /_list/,
     read: (type, filter, around) => (type === 'List' && asked(around, '_list') ? everything : filter),
   },
-  { name: 'searching takes the right to read', caller: (caller) => withFilter(caller, 's', caller.filters.r) },
+  {
+    name: 'searching takes the right to read',
+    kinds: /search|history/,
+    caller: (caller) => withFilter(caller, 's', caller.filters.r),
+  },
   {
     name: 'the query of a scope is ignored',
     caller: (_caller, { principal }, tested) => tested.engine.callerOf(unqueried(principal)),
@@ -118,7 +132,60 @@ export const holes: readonly Hole[] = [
   },
   { name: 'hidden elements are shown', caller: (caller) => ({ ...caller, hidden: () => [] }) },
   { name: 'labels hide nothing', caller: (_caller, { principal }, tested) => unlabelled(principal, tested) },
+  {
+    name: 'a care team that has ended still opens the record',
+    caller: (caller) => withConditions(caller, (by) => (by.type === 'CareTeam' ? firstOf(by) : by)),
+  },
+  {
+    name: 'an encounter of any time opens the record',
+    caller: (caller) => withConditions(caller, (by) => (by.type === 'Encounter' ? firstOf(by) : by)),
+  },
+  {
+    name: 'consents refuse nothing',
+    caller: (caller) =>
+      withConditions(caller, (by) => (by.type === 'Consent' ? { ...by, where: { kind: 'none' } } : by)),
+  },
+  {
+    name: 'writes are not decided on',
+    kinds: /create|update|delete/,
+    caller: (caller) => ({
+      ...caller,
+      filters: { ...caller.filters, c: everything, u: everything, d: everything },
+      mayRelabel: true,
+    }),
+  },
 ];
+
+/** The caller with other conditions in place of those on what refers to a patient. */
+function withConditions(caller: Caller, change: (by: Alias) => Alias): Caller {
+  const changed = (filter: Filter): Filter => ({ of: (type) => simplify(changedIn(filter.of(type), change)) });
+  const filters = { ...caller.filters, r: changed(caller.filters.r), s: changed(caller.filters.s) };
+  return { ...caller, filter: filters.r, filters };
+}
+
+function changedIn(condition: Condition, change: (by: Alias) => Alias): Condition {
+  switch (condition.kind) {
+    case 'and':
+    case 'or':
+      return { kind: condition.kind, of: condition.of.map((one) => changedIn(one, change)) };
+    case 'not':
+      return { kind: 'not', of: changedIn(condition.of, change) };
+    case 'refers': {
+      const { to } = condition;
+      return { ...condition, to: { ...to, where: changedIn(to.where, change) } };
+    }
+    case 'referred':
+      return { ...condition, by: change(condition.by) };
+    default:
+      return condition;
+  }
+}
+
+/** Who takes part, without the other conditions. */
+const firstOf = ({ type, where }: Alias): Alias => ({
+  type,
+  where: where.kind === 'and' && where.of[0] !== undefined ? where.of[0] : where,
+});
 
 const isHelper = ({ user }: Principal): boolean => user?.roles.some((name) => roles[name]?.mayBreakGlass) === true;
 

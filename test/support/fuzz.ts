@@ -11,7 +11,7 @@ const AT_ONCE = 8;
 const ROUND = 96;
 const ANSWER_MS_MAX = 5_000;
 /** Processor time of the main thread that one request may take in one go. */
-export const STALL_MS_MAX = 100;
+const STALL_MS_MAX = 100;
 const FAILURES_MAX = 40;
 const SUSPECTS_MAX = 500;
 

@@ -111,6 +111,12 @@ export class AskMaker {
 
   #search(): Ask {
     const random = this.#random;
+    if (chance(random, 0.04)) {
+      const contained = pick(random, ['true', 'both', 'true&_containedType=container']);
+      const count = pick(random, ['', '&_count=2', '&_summary=count']);
+      const url = `Patient?gender=male&_contained=${contained}${count}`;
+      return { kind: 'search _contained', method: 'GET', url, by: 'rs' };
+    }
     const made = this.#searches.search([]);
     const isFurther = chance(random, 0.25);
     const type = isFurther ? pick(random, recordTypes) : made.type;

@@ -24,7 +24,11 @@ export function randomPrincipal(random: Random): MadePrincipal & { isEven: boole
   const criteria = new Map<string, SlowCriterion>();
   const scopes = (...levels: ResourceScope['level'][]): ResourceScope[] =>
     randomScopes(random, levels, isEven ? RIGHTS : SPLIT, criteria);
-  const base = { client: 'app', grant: `grant-${below(random, 1e9)}`, purpose: 'TREAT' };
+  const base = {
+    client: 'app',
+    grant: `grant-${below(random, 1e9)}`,
+    purpose: pick(random, ['TREAT', 'TREAT', 'HPAYMT']),
+  };
   const patient = pick(random, madeIds);
   const practitioner = `Practitioner/${pick(random, madeIds)}`;
   const user = (roles: string[], fhirUser: string): NonNullable<Principal['user']> => ({

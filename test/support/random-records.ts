@@ -19,6 +19,7 @@ const FURTHER = [
   'DiagnosticReport',
   'MedicationDispense',
   'AllergyIntolerance',
+  'Consent',
 ] as const;
 
 /** Each once. */
@@ -153,6 +154,15 @@ function furtherContent(r: Random, type: string): Record<string, unknown> {
         ...maybe(r, 0.8, 'subject', patient),
         ...maybe(r, 0.8, 'authorizingPrescription', () => [reference(r, 'MedicationRequest')]),
       };
+    case 'Consent':
+      return {
+        status: pick(r, ['active', 'active', 'inactive']),
+        scope: { text: 'privacy' },
+        category: [{ text: 'x' }],
+        policy: [{ uri: 'urn:x' }],
+        ...maybe(r, 0.9, 'patient', patient),
+        ...maybe(r, 0.8, 'provision', () => provision(r, 2)),
+      };
     case 'AllergyIntolerance':
       return { patient: patient(), ...maybe(r, 0.5, 'code', () => concept(r)) };
     default:
@@ -161,3 +171,22 @@ function furtherContent(r: Random, type: string): Record<string, unknown> {
 }
 
 const named = (r: Random): object => maybe(r, 0.7, 'name', () => [{ family: word(r) }]);
+
+function provision(r: Random, depth: number): object {
+  const role = { text: 'x' };
+  const codings = (...codes: string[]): object[] => [{ system: 'http://a.example/x', code: pick(r, codes) }];
+  return {
+    type: pick(r, ['deny', 'deny', 'permit']),
+    ...maybe(r, 0.7, 'actor', () => some(r, 3, () => ({ role, reference: actor(r) }))),
+    ...maybe(r, 0.2, 'purpose', () => codings('TREAT', 'HPAYMT', 'BTG')),
+    ...maybe(r, 0.3, 'class', () => codings('Observation', 'Condition', 'Encounter', 'Patient')),
+    ...maybe(r, 0.2, 'securityLabel', () => codings('R')),
+    ...maybe(r, 0.2, 'period', () =>
+      pick(r, [{ start: '2024-01-01' }, { end: '2023-12-31' }, { start: '2024-12-31' }]),
+    ),
+    ...(depth > 0 ? maybe(r, 0.4, 'provision', () => some(r, 2, () => provision(r, depth - 1))) : {}),
+  };
+}
+
+const actor = (r: Random): object =>
+  chance(r, 0.15) ? { reference: 'Device/app' } : reference(r, 'Practitioner', 'Organization', 'Practitioner');

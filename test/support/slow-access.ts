@@ -30,6 +30,63 @@ const SENSITIVE =
   );
 const DAYS_30_MS = 30 * 86_400_000;
 
+interface Provision {
+  type?: string;
+  actor?: { reference: { reference?: string } }[];
+  purpose?: { code: string }[];
+  class?: { code: string }[];
+  securityLabel?: object[];
+  period?: { start?: string; end?: string };
+  provision?: Provision[];
+}
+
+interface Asking {
+  names: readonly string[];
+  isPerson: boolean;
+  purpose: string;
+}
+
+function refuses(consent: StoredResource, resource: StoredResource, asking: Asking, now: number): boolean {
+  const { provision } = consent as { provision?: Provision };
+  if (consent.status !== 'active' || provision === undefined) return false;
+  const { start, end } = provision.period ?? {};
+  if (start !== undefined && dateSpan(start, 'UTC').from > now) return false;
+  if (end !== undefined && dateSpan(end, 'UTC').to <= now) return false;
+  const isExcepted =
+    provision.type === 'deny' &&
+    (provision.provision ?? []).some(
+      (one) => one.type === 'permit' && isPlain(one) && actorsOf(one).some((actor) => asking.names.includes(actor)),
+    );
+  return !isExcepted && denials(provision).some((rule) => isAbout(rule, resource, asking));
+}
+
+/** Of one with conditions nobody knows whether they are met. */
+const isPlain = ({ period, securityLabel, purpose, class: classes }: Provision): boolean =>
+  [period, securityLabel, purpose, classes].every((part) => part === undefined);
+
+const denials = (provision: Provision): Provision[] => [
+  ...(provision.type === 'deny' ? [provision] : []),
+  ...(provision.provision ?? []).filter(({ type }) => type !== 'permit').flatMap(denials),
+];
+
+function isAbout(rule: Provision, resource: StoredResource, { names, isPerson, purpose }: Asking): boolean {
+  const { security = [] } = resource.meta as { security?: { system?: string; code?: string }[] };
+  const actors = actorsOf(rule);
+  const isMeant = actors.length === 0 ? !isPerson : actors.some((actor) => names.includes(actor));
+  return (
+    isMeant &&
+    (rule.purpose?.some(({ code }) => code === purpose) ?? true) &&
+    (rule.class?.some(({ code }) => code === resource.resourceType) ?? true) &&
+    (rule.securityLabel === undefined ||
+      security.some((label) => isSensitive({ ...label, code: label.code?.toUpperCase() ?? '' })))
+  );
+}
+
+const actorsOf = ({ actor = [] }: Provision): string[] =>
+  actor.flatMap(({ reference: { reference } }) =>
+    reference === undefined ? [] : [reference.split('/').slice(-2).join('/')],
+  );
+
 interface Orders {
   type: string;
   performer: string;
@@ -79,7 +136,10 @@ export class SlowAccess {
   /** Whether the permission holds for a resource of this content. */
   may(permission: Permission, resource: StoredResource): boolean {
     const usual =
-      this.#isScoped(permission, resource) && this.#isRoles(permission, resource) && this.#isCleared(resource);
+      this.#isScoped(permission, resource) &&
+      this.#isRoles(permission, resource) &&
+      this.#isCleared(resource) &&
+      !this.#isRefused(resource);
     return usual || this.#isEmergency(permission, resource);
   }
 
@@ -235,6 +295,29 @@ export class SlowAccess {
       return false;
     if (own.some((role) => role?.labels === 'all')) return true;
     return labels.every((label) => !isSensitive(label) || user?.clearance.includes(label.code) === true);
+  }
+
+  // ---- consents ----
+
+  /** A patient's Consent may refuse it to somebody named, or its disclosure to systems of others. */
+  #isRefused(resource: StoredResource): boolean {
+    const { resourceType: type } = resource;
+    const { user, service, client, purpose, emergency } = this.#made.principal;
+    const own = ['patient', 'proxy'];
+    const isOneself = user !== undefined && user.roles.length > 0 && user.roles.every((name) => own.includes(name));
+    if (SHARED_TYPES.has(type) || isOneself) return false;
+    const patients = type === 'Patient' ? [resource.id] : this.#patientsOf(resource);
+    const names = [user?.fhirUser, service?.reference, `Device/${client}`].filter((name) => name !== undefined);
+    const asked = { names, isPerson: user !== undefined, purpose: emergency === undefined ? purpose : 'BTG' };
+    return this.#slow
+      .ofType('Consent')
+      .filter((consent) =>
+        this.#refs(consent, 'patient').some(
+          (ref) =>
+            patients.includes(ref.slice('Patient/'.length)) && (type === 'Patient' || this.#slow.resources.has(ref)),
+        ),
+      )
+      .some((consent) => refuses(consent, resource, asked, this.#now));
   }
 
   /** Elements that every rule by which the type is read hides. */

@@ -57,9 +57,9 @@ async function wantedStatus(ask: Ask, write: Write, expected: Reply, context: Wr
 function wantedOfCreate(write: Write, { access, caller, live }: WriteContext): number {
   const { type, id } = write;
   if (id !== undefined && caller.isBound('c', type)) return 404;
-  if (!access.may('c', contentOf(write))) return 403;
   // Under a label that hides it: that the id is taken cannot be hidden from who may choose ids.
-  return id !== undefined && live.has(`${type}/${id}`) ? 404 : 201;
+  if (id !== undefined && live.has(`${type}/${id}`)) return 404;
+  return access.may('c', contentOf(write)) ? 201 : 403;
 }
 
 function wantedOfUpdate(write: Write, context: WriteContext): number {

@@ -9,7 +9,7 @@ export interface Keys {
   mac(purpose: string, text: string): string;
   /** Encrypted, readable for the same purpose and owner only. */
   seal(purpose: string, owner: string, text: string): string;
-  /** Undefined when it is another owner's. Throws when it was altered or sealed with another secret. */
+  /** Undefined when it is another owner's, was altered, or was sealed with another secret: a form may have brought it. */
   open(purpose: string, owner: string, sealed: string): string | undefined;
 }
 
@@ -21,8 +21,12 @@ export function createKeys(secret: string): Keys {
     mac: (purpose, text) => createHmac('sha256', keys(purpose)).update(text).digest('base64url'),
     seal: (purpose, owner, text) => vaults(purpose).close(JSON.stringify({ owner, text })),
     open(purpose, owner, sealed) {
-      const opened = JSON.parse(vaults(purpose).open(sealed)) as { owner: string; text: string };
-      return opened.owner === owner ? opened.text : undefined;
+      try {
+        const opened = JSON.parse(vaults(purpose).open(sealed)) as { owner: string; text: string };
+        return opened.owner === owner ? opened.text : undefined;
+      } catch {
+        return undefined;
+      }
     },
   };
 }

@@ -2,7 +2,7 @@
 // Scopes and roles add up within their layer; scope, launch, role and labels are then met by each other.
 
 import type { Definitions } from '../../model/definitions.ts';
-import { asksForTerms, simplify } from '../../store/conditions.ts';
+import { simplify } from '../../store/conditions.ts';
 import type { Condition, Filter } from '../../store/store.ts';
 import { type Caller, PERMISSIONS, type Permission, type Principal, type ResourceScope } from '../caller.ts';
 import type { EngineContext } from '../context.ts';
@@ -13,6 +13,7 @@ import { notRefused } from './consents.ts';
 import { clearedOf, openToPatient } from './labels.ts';
 import { LAB_ORDERS, ofOrders, ofPatients, ofPatientsWho, PRESCRIPTIONS, representedBy, treatedBy } from './reach.ts';
 import { type Reach, type Role, type RoleRule, roles, SHARED_TYPES } from './roles.ts';
+import { scopeQueryProblem } from './scope-query.ts';
 
 const ALL: Condition = { kind: 'all' };
 const NONE: Condition = { kind: 'none' };
@@ -106,17 +107,13 @@ function levelOf(type: string, scope: ResourceScope, principal: Principal, conte
   }
 }
 
-/** A query that cannot be compiled for the type closes it: the parameter may be another type's. */
+/** A query that cannot narrow the type closes it: the parameter may be another type's. */
 function queryOf(type: string, query: string | undefined, context: EngineContext): Condition {
   if (query === undefined || query === '') return ALL;
-  try {
-    const { criteria } = parseSearch([type], query, { definitions: context.definitions, lenient: false });
-    const where = compileCriteria(type, criteria, { ...context, now: context.clock.now() });
-    // Past versions are decided on as well, and of those the store keeps no terms.
-    return criteria.length === 0 || asksForTerms(where) ? NONE : where;
-  } catch {
-    return NONE;
-  }
+  const { definitions } = context;
+  if (scopeQueryProblem(type, query, definitions) !== undefined) return NONE;
+  const { criteria } = parseSearch([type], query, { definitions, lenient: false });
+  return compileCriteria(type, criteria, { ...context, now: context.clock.now(), byKeysAlone: true });
 }
 
 // ---- roles ----

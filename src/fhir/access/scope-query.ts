@@ -34,5 +34,9 @@ export function scopeQueryProblem(type: string, query: string, definitions: Defi
 
 const MODIFIERS: ReadonlySet<string | undefined> = new Set([undefined, 'not', 'exact']);
 
+/** When it was stored is not known of what is about to be. */
 const isWithinResource = (criterion: Criterion): boolean =>
-  criterion.kind === 'parameter' && MODIFIERS.has(criterion.modifier) && criterion.parameter.type !== 'special';
+  criterion.kind === 'parameter' &&
+  MODIFIERS.has(criterion.modifier) &&
+  criterion.parameter.type !== 'special' &&
+  criterion.parameter.code !== '_lastUpdated';

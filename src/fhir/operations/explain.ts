@@ -7,6 +7,7 @@ import { json } from '../answer.ts';
 import type { EngineContext } from '../context.ts';
 import type { Answer, Caller, FhirRequest } from '../interaction.ts';
 import { compileCriteria, compileSort } from '../search/compile.ts';
+import { type Criterion, lookingElsewhere } from '../search/criteria.ts';
 import { parseSearch, type SearchRequest } from '../search/parse.ts';
 import { queryPairs, queryString } from '../search/query.ts';
 import { resolveCriteria } from '../search/resolve.ts';
@@ -63,7 +64,7 @@ async function explained(
   const parsed = parseSearch([type], query, { definitions: context.definitions, lenient: true });
   requirePlain(parsed);
   const understood = await understoodParameters(type, query, caller, context);
-  requireWholeView(type, caller);
+  requireWholeView(type, parsed.criteria, caller);
   requireSearchable([type], parsed.criteria, parsed.sort, caller);
   const criteria = await resolveCriteria(parsed.criteria, caller, context);
   const where = compileCriteria(type, criteria, { ...context, now: context.clock.now() });
@@ -106,8 +107,10 @@ async function explained(
 }
 
 /** What was counted and looked at tells of resources that the caller may not see. */
-export function requireWholeView(type: string, { filters }: Caller): void {
-  if (filters.s.of(type).kind === 'all') return;
+export function requireWholeView(type: string, criteria: readonly Criterion[], { kind, filters }: Caller): void {
+  // What other types are counted for a chain cannot be told.
+  const isWhole = kind !== 'principal' || lookingElsewhere(criteria).length === 0;
+  if (isWhole && filters.s.of(type).kind === 'all') return;
   throw new FhirError(
     'forbidden',
     `This tells how many ${type} resources there are; it is for who may search them all.`,

@@ -29,11 +29,11 @@ async function whyNotFound(
   const pairs = queryPairs(askedQuery(request));
   const [given, ...more] = pairs.filter(([name]) => name === 'resource');
   const id = resourceId(type, more.length === 0 ? given?.[1] : undefined);
-  present(await context.store.read(type, id, caller.filter), type, id);
   const searched = queryString(pairs.filter(([name]) => name !== 'resource'));
   const parsed = parseSearch([type], searched, { definitions: context.definitions, lenient: false });
   requirePlain(parsed);
   requireSearchable([type], parsed.criteria, parsed.sort, caller);
+  present(await context.store.read(type, id, caller.filter), type, id);
   const parameters: AnswerPart[] = [];
   let matches = true;
   for (const criterion of parsed.criteria) {

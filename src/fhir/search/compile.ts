@@ -13,7 +13,7 @@ import type { Criterion, SortBy } from './criteria.ts';
 import { textCondition } from './full-text.ts';
 import { keys, parameterPrefix, referencePrefix, spans, terms } from './keys.ts';
 import { listsOf, type ParameterList } from './lists.ts';
-import { ordList, ordParameter } from './ord.ts';
+import { type OrdList, ordList, ordParameter } from './ord.ts';
 import { literalValue, splitUnescaped } from './query.ts';
 import { sortList } from './sort-values.ts';
 import { type IndexContext, referenceTarget } from './values.ts';
@@ -21,6 +21,8 @@ import { type IndexContext, referenceTarget } from './values.ts';
 export interface CompileContext extends IndexContext {
   /** ms since the epoch; `ap` on a date is relative to it. */
   now: number;
+  /** For what is decided on past versions as well, which have keys and no clinical date. */
+  byKeysAlone?: true;
 }
 
 /** The condition on a resource of `type` that all criteria express. Resolved criteria only (see resolve.ts). */
@@ -164,7 +166,7 @@ function compileValue(searched: Searched, value: string, context: CompileContext
       return dateCondition(
         prefix,
         value,
-        { name, comparison: FILTER_DATES[modifier ?? ''], ord: ordList(context.definitions, searched.type, prefix) },
+        { name, comparison: FILTER_DATES[modifier ?? ''], ord: ordOf(searched.type, prefix, context) },
         context,
       );
     case 'number':
@@ -177,6 +179,9 @@ function compileValue(searched: Searched, value: string, context: CompileContext
       throw new FhirError('invalid', `"${name}" cannot be searched on this server.`);
   }
 }
+
+const ordOf = (type: string, prefix: Key, { definitions, byKeysAlone }: CompileContext): OrdList | undefined =>
+  byKeysAlone === true ? undefined : ordList(definitions, type, prefix);
 
 /** What _filter asks of dates beyond the prefixes. */
 const FILTER_DATES: Readonly<Record<string, 'po' | 'co'>> = { overlaps: 'po', covers: 'co' };

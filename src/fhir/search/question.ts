@@ -1,4 +1,5 @@
 // A search that was understood: what it asks for, where it looks, and what must hold for each type.
+import { slices } from '../../base/slices.ts';
 import type { Condition, Row } from '../../store/store.ts';
 import { requireSearchable } from '../access/require.ts';
 import type { EngineContext } from '../context.ts';
@@ -39,9 +40,12 @@ export async function questionOf(
   requireSearchable(parsed.types, parsed.criteria, parsed.sort, caller);
   const criteria = await resolveCriteria(parsed.criteria, caller, context);
   const wheres = new Map<string, Condition>();
-  const now = context.clock.now();
+  const { definitions, baseUrl, timeZone, clock } = context;
+  const compiling = { definitions, baseUrl, timeZone, now: clock.now() };
+  const turn = slices();
   for (const type of parsed.types) {
-    const where = compileCriteria(type, criteria, { ...context, now });
+    await turn();
+    const where = compileCriteria(type, criteria, compiling);
     if (scope.compartment === undefined) wheres.set(type, where);
     else wheres.set(type, { kind: 'and', of: [membership(type, scope.compartment, context), where] });
   }

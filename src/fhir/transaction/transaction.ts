@@ -1,5 +1,6 @@
 // A transaction: all entries or none, in one commit. https://hl7.org/fhir/R4/http.html#trules
 import { FhirError } from '../../base/outcome.ts';
+import { slices } from '../../base/slices.ts';
 import { type Check, StoreError, type Write, type Written } from '../../store/store.ts';
 import { requirePermission } from '../access/require.ts';
 import { writtenBody } from '../answer.ts';
@@ -29,7 +30,12 @@ export async function transaction(
 ): Promise<Answer> {
   checkedResource(withoutStamps(bundle), 'Bundle', context);
   const entries = bundleEntries(request.body, bundle, context.baseUrl);
-  const routed = entries.map((entry) => ({ entry, interaction: routeEntry(entry, request, caller, context) }));
+  const turn = slices();
+  const routed: { entry: BundleEntry; interaction: Interaction }[] = [];
+  for (const entry of entries) {
+    await turn();
+    routed.push({ entry, interaction: routeEntry(entry, request, caller, context) });
+  }
   const { planned, writes, written } = await untilSettled(() =>
     commitEntries(routed, request, caller, context, perform),
   );
@@ -86,7 +92,9 @@ async function commitEntries(
 ): Promise<{ planned: Planned[]; writes: Map<number, Write>; written: Map<number, Written> }> {
   const checks: Check[] = [];
   const planned: Planned[] = [];
+  const turn = slices();
   for (const { entry, interaction } of routed) {
+    await turn();
     requireClient(request.signal);
     planned.push(await planEntry(entry, interaction, request, checks, caller, context));
   }
@@ -97,6 +105,7 @@ async function commitEntries(
   const conditional = await resolveConditional(planned, identities, checks, caller, context);
   const writes = new Map<number, Write>();
   for (const one of planned) {
+    await turn();
     const write = entryWrite(one, { ...identities, conditional }, context);
     if (write !== undefined) writes.set(one.entry.at, write);
   }

@@ -112,6 +112,7 @@ function probeIn(scope: Scope): Probe {
   const { ran: _, ...quiet } = scope;
   return {
     walksKeys: true,
+    overlaps: scope.session === undefined,
     count: (source, type, cap) => countSource(quiet, source, type, cap),
     keysIn: (span, max) => keysIn(quiet, span, max),
     ordsIn: (span, max) => ordsIn(quiet, span, max),

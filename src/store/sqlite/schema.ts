@@ -50,7 +50,7 @@ const UPGRADES: ReadonlyMap<number, (db: DatabaseSync) => void> = new Map([
 /** WAL of 32,000 pages (128 MB) before it is copied back: bundles cost 0.69x of what they do with the default of 1,000. */
 const WAL_PAGES = 32_000;
 const BUSY_MS = 5_000;
-const READER_CACHE_KB = 32 * 1024;
+const READER_CACHE_KB = 16 * 1024;
 const WRITER_CACHE_KB = 64 * 1024;
 /**
  * Mapped reads spare a copy of each page. For the main thread alone: each connection's map counts as memory of its own,

@@ -94,6 +94,7 @@ export class SqliteStore implements Store {
     this.#reader = new Thread('reader-worker', options.path);
     this.#probe = sizesRemembered(REMEMBERED_FROM)({
       walksKeys: true,
+      overlaps: true,
       count: (source, type, cap) => this.#look({ kind: 'size', source, type, cap, budgetMs: LOOK_MS }, cap),
       keysIn: (span, max) => keysIn(this.#open(), span, max),
       ordsIn: (span, max) =>

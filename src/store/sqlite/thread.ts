@@ -2,6 +2,8 @@
 import { Worker } from 'node:worker_threads';
 import { StoreError } from '../store.ts';
 
+const YOUNG_MB = 16;
+
 interface Waiting {
   resolve(answer: unknown): void;
   reject(error: StoreError): void;
@@ -44,6 +46,8 @@ export class Thread {
     const ending = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
     const worker = new Worker(new URL(`./${this.#file}${ending}`, import.meta.url), {
       workerData: { path: this.#path },
+      // What it works with lives for one answer; V8 would let the young grow to 128 MB.
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
     });
     worker.on('message', (answer) => {
       this.#waiting.shift()?.resolve(answer);

@@ -46,6 +46,7 @@ export async function verifyChecks(connection: Connection, checks: readonly Pack
 async function findIds(connection: Connection, check: PackedCheck): Promise<string[]> {
   const probe = {
     walksKeys: true,
+    overlaps: true,
     count: countSource.bind(undefined, connection),
     keysIn: keysIn.bind(undefined, connection),
     ordsIn: ordsIn.bind(undefined, connection),

@@ -18,10 +18,12 @@ t.test(`every hole is found (seed ${seed})`, async (t) => {
   const random = seeded(seed);
   const run = await Interference.on(sqlite, random, tamperer);
   t.teardown(run.close);
-  for (const { name } of holes) {
+  for (const { name, kinds } of holes) {
     tamperer.open(name);
     const before = run.pairs;
-    const wrong = await lookFor(run, random, { isOver: () => run.pairs - before >= PAIRS_MAX, perTurn: 40 });
+    const isOver = (): boolean => run.pairs - before >= PAIRS_MAX;
+    const asked = kinds === undefined ? { perTurn: 40 } : { kinds, perTurn: 200 };
+    const wrong = await lookFor(run, random, { isOver, ...asked });
     t.ok(wrong, `${name}: found at pair ${run.pairs - before}`);
     if (process.env.CARELOOM_SHOW !== undefined) t.comment(wrong?.slice(0, 600));
   }

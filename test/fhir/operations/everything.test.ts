@@ -354,7 +354,7 @@ async function smallRecord(t: Test, adapter: Adapter): Promise<void> {
       sorted([...COMPARTMENT, ...ALONG].filter((one) => !/^(Practitioner|Encounter|Location)\//.test(one))),
       'nor what only an encounter refers to',
     );
-    t.equal((await askAs(tested, withoutTypes('Patient'))('Patient/p1/$everything')).status, 404);
+    t.equal((await askAs(tested, withoutTypes('Patient'))('Patient/p1/$everything')).status, 403);
     const hidden = ['Observation/b1', 'Practitioner/d2', 'Location/l1'];
     for (const one of hidden) await put(one, { ...resources[one], meta: SECRET });
     const { matches, includes } = await allPages(askAs(tested, withoutSecrets), 'Patient/p1/$everything?_count=2');

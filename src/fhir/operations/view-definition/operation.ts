@@ -15,6 +15,8 @@ const run = {
   definition: 'http://sql-on-fhir.org/OperationDefinition/$viewdefinition-run',
   types: ['ViewDefinition'],
   affectsState: false,
+  // A ViewDefinition is no resource of R4: it is sent along, and what it reads is read with the caller's rights.
+  isOpen: true,
   parameters: runParameters,
   perform: runView,
 } as const;
