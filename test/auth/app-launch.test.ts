@@ -228,6 +228,10 @@ await onBothStores(t, async (t, adapter) => {
       { client_id: app.id, patient: { $ne: '' } },
       { client_id: app.id, fhirContext: [{ reference: 'Patient/1' }] },
       { client_id: app.id, need_patient_banner: 'no' },
+      { client_id: app.id, fhirContext: 'x' },
+      { client_id: app.id, fhirContext: [1] },
+      { client_id: app.id, fhirContext: [{}] },
+      { client_id: app.id, fhirContext: Array.from({ length: 21 }, () => ({ reference: 'List/1' })) },
     ];
     for (const body of wrong) t.equal((await post(own, body)).status, 400, JSON.stringify(body));
     t.equal((await call(bench.server, 'POST', '/auth/launch', { json: { client_id: app.id } })).status, 401);

@@ -1,5 +1,6 @@
 // People, passwords, second factors, attempts and sessions, without their pages.
 import t from 'tap';
+import { hashOf } from '../../src/auth/secret-value.ts';
 import { createAccounts } from '../../src/auth/users/accounts.ts';
 import { createPasswords, problemWithPassword } from '../../src/auth/users/password.ts';
 import { qrModules, qrSvg } from '../../src/auth/users/qr.ts';
@@ -33,21 +34,23 @@ t.test('passwords', async (t) => {
 
   t.test('threat 31: no password, an unknown person and a long text take the work of a wrong one', async (t) => {
     const hash = await passwords.hash(password);
-    const time = async (work: () => Promise<unknown>): Promise<number> => {
-      const times: number[] = [];
-      for (let i = 0; i < 5; i++) {
-        const before = performance.now();
-        await work();
-        times.push(performance.now() - before);
-      }
-      return Math.min(...times);
+    const works: Record<string, () => Promise<boolean>> = {
+      wrong: () => passwords.verify('wrong', hash),
+      unknown: () => passwords.verify('wrong', undefined),
+      long: () => passwords.verify('x'.repeat(100_000), hash),
     };
-    const wrong = await time(() => passwords.verify('wrong', hash));
-    for (const [what, ms] of [
-      ['unknown', await time(() => passwords.verify('wrong', undefined))],
-      ['long', await time(() => passwords.verify('x'.repeat(100_000), hash))],
-    ] as const) {
-      t.ok(ms > wrong / 4 && ms < wrong * 20, `${what}: ${ms.toFixed(1)} ms, wrong: ${wrong.toFixed(1)} ms`);
+    // In turn, and the least of each: other work of the machine comes in waves, and only adds.
+    const least: Record<string, number> = {};
+    for (let round = 0; round < 8; round++) {
+      for (const [what, work] of Object.entries(works)) {
+        const before = performance.now();
+        t.notOk(await work());
+        least[what] = Math.min(least[what] ?? Number.POSITIVE_INFINITY, performance.now() - before);
+      }
+    }
+    const { wrong = 0, ...others } = least;
+    for (const [what, ms] of Object.entries(others)) {
+      t.ok(ms > wrong / 3 && ms < wrong * 3, `${what}: ${ms.toFixed(1)} ms, wrong: ${wrong.toFixed(1)} ms`);
     }
     t.notOk(await passwords.verify('', undefined), 'the stand-in is nobody’s hash');
   });
@@ -219,6 +222,15 @@ await onBothStores(t, async (t, adapter) => {
     }
     const racers = await Promise.allSettled(Array.from({ length: 8 }, () => site.person({ login: 'racer' })));
     t.equal(racers.filter(({ status }) => status === 'fulfilled').length, 1, 'one of eight gets the login name');
+    const claim = {
+      kind: 'user-login',
+      id: hashOf('claimed'),
+      value: JSON.stringify({ user: 'x', claimed: clock.now() }),
+    };
+    await store.records.put(claim, 0);
+    await t.rejects(site.person({ login: 'claimed' }), { kind: 'conflict', message: /already/ }, 'about to be added');
+    clock.pass(minute);
+    t.equal((await site.person({ login: 'claimed' })).login, 'claimed', 'unless the process that claimed it died');
     await Promise.all(
       Array.from({ length: 8 }, (_, i) =>
         users.change(jo.id, (user) => ({ ...user, clearance: [...user.clearance, `C${i}`] })),

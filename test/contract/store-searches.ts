@@ -616,9 +616,9 @@ const cases: Record<string, Case> = {
   'an update that keeps the sort key keeps the place': updateUnderPaging,
   'a cursor that does not fit is refused': cursors,
   'rows without bodies and with keys': shapes,
-  'counts stop at the cap': counts,
-  'a filter hides rows from every alias and every method': filters,
-  'a search has a budget': budget,
+  'threat 27: counts stop at the cap': counts,
+  'threat 1: a filter hides rows from every alias and every method': filters,
+  'threat 27: a search has a budget': budget,
   'a search says how it found its page': explanations,
 };
 

@@ -12,9 +12,10 @@ await onBothStores(t, async (t, adapter) => {
     t.teardown(() => Promise.all(opened.map(({ close }) => close())));
     const [one, other] = [await engineOn(opened[0].store, { audit: true }), await engineOn(opened[1].store)];
     for (let at = 0; at < 3; at++) {
-      const name = [{ family: `Canary${at}` }];
+      const about = { name: [{ family: `Canary${at}` }], meta: { tag: [{ code: 'canary' }] } };
       t.equal(
-        (await one.ask('PUT', `Patient/canary-${at}`, { resourceType: 'Patient', id: `canary-${at}`, name })).status,
+        (await one.ask('PUT', `Patient/canary-${at}`, { resourceType: 'Patient', id: `canary-${at}`, ...about }))
+          .status,
         201,
       );
     }
@@ -54,6 +55,6 @@ await onBothStores(t, async (t, adapter) => {
     t.equal(await isLive(one, json.access_token), true);
     t.equal(await isLive(other, json.access_token), false);
     t.equal(await other.server.clients.get(client.id), undefined);
-    t.same(await other.server.grants.listOf('user-ann'), []);
+    t.same(await other.server.grants.ofUser('user-ann'), []);
   });
 });

@@ -178,7 +178,7 @@ t.test('an or that no one list holds becomes ids when its matches are few', asyn
   test.match(await planned(lists, sizes, [], few), walks('t.cod1', 't.cod2'), 'lists are merged as they are');
 });
 
-t.test('the filter reaches every alias', async (test) => {
+t.test('threat 1: the filter reaches every alias', async (test) => {
   const hidden: Filter = { of: (type) => (type === 'Beta' ? { kind: 'none' } : key(`see.${type}`)) };
   const where = or(
     { kind: 'refers', prefix: 'r.sub', to: { type: 'Beta', where: { kind: 'all' } } },

@@ -89,6 +89,8 @@ const { people = [], observations = [] } = stock;
 
 // ---- what views yield ----
 
+t.setTimeout(240_000);
+
 t.test('what views yield', async (t) => {
   const opened = await sqlite.open();
   t.teardown(() => opened.close());
