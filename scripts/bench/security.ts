@@ -309,22 +309,27 @@ async function compareRoles(
   const against = 'no access control';
   const anyone = await sideOf(open, undefined);
   if (anyone === undefined) return;
-  const theirs: (RoleSide & { asker: Asker })[] = [];
+  const theirs: { asker: Asker; side: RoleSide | undefined }[] = [];
   // They share a connection, which has one request at a time.
-  for (const asker of ASKERS) {
-    const side = await sideOf(guarded, tokens[asker]);
-    if (side !== undefined) theirs.push({ asker, ...side });
-    else add({ operation: `${name}: ${asker}`, against, ratios: [], value: '**refused: too costly**' });
-  }
-  const [base = [], ...rounds] = await takeTurns([anyone.run, ...theirs.map(({ run }) => run)], effort.rounds);
+  for (const asker of ASKERS) theirs.push({ asker, side: await sideOf(guarded, tokens[asker]) });
+  const sides = [anyone, ...theirs.flatMap(({ side }) => side ?? [])];
+  const [base = [], ...rounds] = await takeTurns(
+    sides.map(({ run }) => run),
+    effort.rounds,
+  );
   add({ operation: `${name}: anyone`, against, figures: figures(base), ratios: [], note: hitsNote(anyone.hits) });
-  for (const [at, { asker, hits }] of theirs.entries()) {
-    const ours = rounds[at] ?? [];
+  for (const { asker, side } of theirs) {
+    const operation = `${name}: ${asker}`;
+    const ours = side === undefined ? undefined : rounds.shift();
+    if (side === undefined || ours === undefined) {
+      add({ operation, against, ratios: [], value: '**refused: too costly**' });
+      continue;
+    }
     const isPatient = asker === 'a patient’s scope';
     const value = ratio(ours, base, latencyAt(0.5));
     const missed = isPatient ? aimed(figures(ours).p50Ms <= PATIENT_MS, `p50 ${PATIENT_MS} ms`) : '';
     const ratios = [{ value, ...(aim === undefined || isPatient ? {} : { aim }) }];
-    add({ operation: `${name}: ${asker}`, against, figures: figures(ours), ratios, note: hitsNote(hits) + missed });
+    add({ operation, against, figures: figures(ours), ratios, note: hitsNote(side.hits) + missed });
   }
 }
 

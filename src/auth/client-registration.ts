@@ -2,6 +2,7 @@
 // https://www.rfc-editor.org/rfc/rfc7591#section-2, https://www.rfc-editor.org/rfc/rfc9700#section-4.1
 import { limits } from '../base/limits.ts';
 import { FhirError } from '../base/outcome.ts';
+import { roles } from '../fhir/access/roles.ts';
 import type { ClientsOptions, PublicJwk, Registration } from './clients.ts';
 import { isPrivateKey, publicKeys } from './jwt.ts';
 import { parseScope } from './scopes.ts';
@@ -14,6 +15,7 @@ export function checkRegistration(registration: Registration, checks: Checks): v
     nameProblem(registration) ??
     grantProblem(registration) ??
     redirectProblem(registration) ??
+    serviceProblem(registration) ??
     keyProblem(registration, checks) ??
     scopeProblem(registration, checks);
   if (problem !== undefined) throw new FhirError('invalid', problem);
@@ -44,6 +46,18 @@ function grantProblem({ authentication, grantTypes = [], scopes }: Registration)
   )
     return 'Without the grant type authorization_code there are no other scopes than system/.';
   return undefined;
+}
+
+/** Without a role a service may do what its scopes say; with one that nobody knows it may do nothing. */
+function serviceProblem({ service, grantTypes = [] }: Registration): string | undefined {
+  if (service === undefined) return undefined;
+  if (!grantTypes.includes('client_credentials')) return 'Roles of a client are for the grant type client_credentials.';
+  if (!/^[A-Z][A-Za-z]+\/[A-Za-z0-9.-]{1,64}$/.test(service.reference))
+    return 'A client with a role works on behalf of a resource such as Organization/1.';
+  const known = Object.keys(roles);
+  return service.roles.length > 0 && service.roles.every((role) => known.includes(role))
+    ? undefined
+    : `A role of a client is one of ${known.join(', ')}.`;
 }
 
 function redirectProblem({ redirectUris = [], grantTypes, launchUrl }: Registration): string | undefined {

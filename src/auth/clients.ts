@@ -30,6 +30,8 @@ export interface Client {
   grantTypes: readonly GrantType[];
   /** The most it can be granted. */
   scopes: readonly string[];
+  /** A backend service with a part of the work: its roles (`lab`), and on whose behalf (`Organization/1`). */
+  service?: { reference: string; roles: readonly string[] };
   launchUrl?: string;
   /** May learn of tokens that others were given. */
   isResourceServer: boolean;
@@ -55,6 +57,7 @@ export interface Registration {
   /** Refresh tokens follow from the scopes offline_access and online_access. */
   grantTypes?: readonly GrantType[];
   scopes: readonly string[];
+  service?: Client['service'];
   launchUrl?: string;
   isResourceServer?: boolean;
   isFirstParty?: boolean;
@@ -142,7 +145,7 @@ function clientOf(
   registration: Registration,
   { id, created, secret }: { id: string; created: number; secret: string | undefined },
 ): Client {
-  const { name, authentication, jwks, jwksUri, launchUrl } = registration;
+  const { name, authentication, jwks, jwksUri, launchUrl, service } = registration;
   const {
     redirectUris = [],
     scopes,
@@ -160,6 +163,7 @@ function clientOf(
     redirectUris,
     grantTypes: registration.grantTypes ?? ['authorization_code', 'refresh_token'],
     scopes,
+    ...(service === undefined ? {} : { service }),
     ...(launchUrl === undefined ? {} : { launchUrl }),
     isResourceServer,
     isFirstParty,

@@ -42,7 +42,9 @@ export function createPrincipals(
     const client = await clients.get(id);
     if (client?.state !== 'active') return undefined;
     const system = resourceScopes(scopes ?? client.scopes).filter(({ level }) => level === 'system');
-    return { principal: { client: id, grant: standingGrant(id), scopes: system, purpose: TREATMENT } };
+    const { service } = client;
+    const principal = { client: id, grant: standingGrant(id), scopes: system, purpose: TREATMENT };
+    return { principal: service === undefined ? principal : { ...principal, service } };
   }
 
   async function ofGrant(id: string, scopes: readonly string[] | undefined): Promise<Standing | undefined> {

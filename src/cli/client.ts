@@ -88,9 +88,17 @@ function registrationOf(values: Invocation['values']): Registration {
     ...(isService ? { grantTypes: ['client_credentials'] } : {}),
     scopes: textsOf(values.scope).flatMap((text) => text.split(/\s+/).filter(Boolean)),
     ...(launchUrl === undefined ? {} : { launchUrl }),
+    ...serviceOf(values),
     isFirstParty: values['first-party'] === true,
     isResourceServer: values['resource-server'] === true,
   };
+}
+
+function serviceOf(values: Invocation['values']): Pick<Registration, 'service'> {
+  const [reference, names] = [textOf(values['on-behalf-of']), textsOf(values.role)];
+  if (reference === undefined && names.length === 0) return {};
+  if (reference === undefined || names.length === 0) throw new UsageError('--role and --on-behalf-of go together');
+  return { service: { reference, roles: names } };
 }
 
 /** By its keys where it has some, by a secret where one is asked for, else not at all. */
@@ -125,6 +133,7 @@ function clientLine({ id, name, state, authentication, scopes, ...client }: Clie
   const marks = [
     state === 'active' ? undefined : state,
     authentication === 'none' ? 'public' : authentication,
+    client.service && `${client.service.roles.join(', ')} for ${client.service.reference}`,
     client.isFirstParty ? 'first party' : undefined,
     client.isResourceServer ? 'resource server' : undefined,
     client.isUnverified ? 'unverified' : undefined,

@@ -113,6 +113,13 @@ export const commands: readonly Command[] = [
       secret: { type: 'boolean', description: 'add: it keeps a secret, which is made and shown once.' },
       keys: { type: 'string', value: 'FILE|URL', description: 'add: its public keys, a JWK Set; it signs assertions.' },
       service: { type: 'boolean', description: 'add: a backend service, with system/ scopes; it needs --keys.' },
+      role: {
+        type: 'string',
+        value: 'ROLE',
+        multiple: true,
+        description: 'add: what a backend service is bound to: lab, pharmacy, …',
+      },
+      'on-behalf-of': { type: 'string', value: 'REF', description: 'add: for whom it works then: Organization/1.' },
       'first-party': { type: 'boolean', description: 'add: ours; it may launch other apps.' },
       'resource-server': { type: 'boolean', description: 'add: it may ask what tokens of others mean.' },
     },

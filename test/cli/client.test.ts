@@ -55,6 +55,12 @@ t.test('a public app, a confidential one and a backend service', async (t) => {
   );
   t.equal(hosted.code, 0, hosted.err);
 
+  const service = ['--service', '--keys', keys, '--scope', 'system/*.cruds'];
+  const bound = ['client', 'add', '--name', 'Lab', ...service, '--on-behalf-of', 'Organization/1', '--role'];
+  const lab = await run(...bound, 'lab');
+  t.equal(lab.code, 0, lab.err);
+  t.match((await run(...bound, 'landlord')).err, /one of .*lab/);
+
   const next = await run('client', 'rotate-secret', id(portal.out));
   t.match(secret(next.out), /^[A-Za-z0-9_-]{43}$/);
   t.not(secret(next.out), secret(portal.out));
@@ -62,6 +68,7 @@ t.test('a public app, a confidential one and a backend service', async (t) => {
   const listed = (await run('client', 'list')).out;
   t.match(listed, /growth {2}Growth Chart \(disabled, public\)/);
   t.match(listed, /Portal \(client_secret_basic, first party\)/);
+  t.match(listed, /Lab \(private_key_jwt, lab for Organization\/1\)/);
   t.match(listed, /Bulk \(private_key_jwt\)\n {4}system\/\*\.rs/);
   t.notMatch(listed, new RegExp(secret(next.out)));
   t.match((await run('client', 'enable', 'growth')).out, /may ask/);
@@ -80,6 +87,11 @@ t.test('what is wrong is said, and nothing is done', async (t) => {
     [['list', 'x'], /takes no id/],
     [['disable', 'nobody'], /no client with this id/],
     [['add'], /--name/],
+    [['add', '--name', 'x', '--scope', 'user/*.rs', '--role', 'lab', ...redirect], /go together/],
+    [
+      ['add', '--name', 'x', '--scope', 'user/*.rs', '--role', 'lab', '--on-behalf-of', 'Organization/1', ...redirect],
+      /client_credentials/,
+    ],
     [['add', '--name', 'x', ...redirect], /scopes/],
     [['add', '--name', 'x', '--scope', 'user/*.rs'], /redirect URI/],
     [['add', '--name', 'x', '--scope', 'user/*.sr', ...redirect], /Scope 1/],

@@ -123,7 +123,9 @@ t.test('an interrupted load goes on where it was', async (t) => {
   const { runWith, run, file, folder } = bench(t);
   const path = file('a.ndjson', lines(...Array.from({ length: 1_000 }, (_, index) => patient(`p${index}`))));
   const stop = new AbortController();
-  const app = await createApp(readConfig({ CARELOOM_AUTH: 'off', CARELOOM_DATA: folder, CARELOOM_LOG_LEVEL: 'silent' }));
+  const app = await createApp(
+    readConfig({ CARELOOM_AUTH: 'off', CARELOOM_DATA: folder, CARELOOM_LOG_LEVEL: 'silent' }),
+  );
   let performed = 0;
   const engine = {
     ...app.engine,

@@ -56,7 +56,13 @@ t.test('serve answers until it is stopped', async (t) => {
   const { runWith, folder } = bench(t);
   const port = String(await freePort());
   const stop = new AbortController();
-  const environment = { CARELOOM_DATA: folder, CARELOOM_LOG_LEVEL: 'silent', PORT: port, CARELOOM_SAMPLE: 'off', CARELOOM_AUTH: 'off' };
+  const environment = {
+    CARELOOM_DATA: folder,
+    CARELOOM_LOG_LEVEL: 'silent',
+    PORT: port,
+    CARELOOM_SAMPLE: 'off',
+    CARELOOM_AUTH: 'off',
+  };
   const served = runWith({ io: { signal: stop.signal, environment } }, 'serve', '--sample');
   const reply = await answerFrom(`http://127.0.0.1:${port}/fhir/Patient`);
   t.match(await reply.json(), { resourceType: 'Bundle', total: 0 });

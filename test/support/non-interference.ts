@@ -205,8 +205,9 @@ export class Interference {
       side.ask(ask.method, url, ask.body, ask.headers ?? {}, as);
     let [own, expected]: [Reply, Reply] = [await answer(tested, ask.url, turn.caller), await answer(reduced, ask.url)];
     if ([own, expected].some(isTooMuch)) return undefined;
-    // Within a query, what was found decides whether it comes to what is refused.
-    if (ask.kind === '$graphql' && own.text.includes('with this token')) return undefined;
+    // Within these, what was found before decides whether it comes to what is refused.
+    const isSeveral = ask.kind === '$graphql' || ask.kind === 'transaction';
+    if (isSeveral && /with this token|what you may not see/.test(own.text)) return undefined;
     if (isRefused(own)) return this.#refusal(ask, turn.caller, own);
     if (ask.write !== undefined) {
       return writeDifference(ask, own, expected, {

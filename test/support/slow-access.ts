@@ -271,7 +271,7 @@ export class SlowAccess {
     const basis = orders.results[type];
     if (basis !== undefined) {
       const order = this.#refs(resource, basis).map((ref) => this.#slow.resources.get(ref));
-      return order.some((one) => one?.resourceType === orders.type && isTheirs(one));
+      if (!order.some((one) => one?.resourceType === orders.type && isTheirs(one))) return false;
     }
     const subjects = this.#slow
       .ofType(orders.type)

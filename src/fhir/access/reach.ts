@@ -131,15 +131,15 @@ export function ofOrders(type: string, orders: Orders, performer: string, defini
     key(keys.token(parameterPrefix(orders.type, 'status'), 'active', undefined)),
   ]);
   if (type === orders.type) return isTheirs;
-  const basis = orders.results[type];
-  if (basis !== undefined) {
-    const prefix = referencePrefix(parameterPrefix(type, basis));
-    return { kind: 'refers', prefix, to: { type: orders.type, where: isTheirs } };
-  }
   const patients: Condition = {
     kind: 'referred',
     prefix: referencePrefix(parameterPrefix(orders.type, 'subject')),
     by: { type: orders.type, where: isTheirs },
   };
-  return ofPatientsWho(type, patients, definitions);
+  const ofTheirPatients = ofPatientsWho(type, patients, definitions);
+  const basis = orders.results[type];
+  if (basis === undefined) return ofTheirPatients;
+  // A result of an order that is about somebody else would stand in a record that the order does not open.
+  const prefix = referencePrefix(parameterPrefix(type, basis));
+  return and([{ kind: 'refers', prefix, to: { type: orders.type, where: isTheirs } }, ofTheirPatients]);
 }

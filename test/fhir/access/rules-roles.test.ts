@@ -128,6 +128,14 @@ await onBothStores(t, async (t, adapter) => {
       const reply = await ask(method, url, url.endsWith('_search') || method === 'GET' ? undefined : body, headers);
       t.equal(reply.status, 403, `${method} ${url}`);
     }
+    const view = {
+      resourceType: 'ViewDefinition',
+      resource: 'Observation',
+      status: 'active',
+      select: [{ column: [{ name: 'id', path: 'id' }] }],
+    };
+    const run = { resourceType: 'Parameters', parameter: [{ name: 'viewResource', resource: view }] };
+    t.equal((await ask('POST', '$viewdefinition-run', run)).status, 403, 'nor read by a view');
     const whole = await ask('GET', '?_type=Patient,Observation');
     t.notMatch(whole.text, /Observation\/o/, 'search of the system leaves it out');
     t.notMatch((await ask('GET', '_history')).text, /Observation\/o/);

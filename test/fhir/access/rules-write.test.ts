@@ -220,6 +220,31 @@ await onBothStores(t, async (t, adapter) => {
     t.equal((await ask('POST', 'Encounter', encounter)).status, 403);
   });
 
+  await t.test('a laboratory writes results of its orders, on the patients that they are about', async (t) => {
+    const { askAs, put } = await practice(t, adapter);
+    const order = { resourceType: 'ServiceRequest', status: 'active', intent: 'order' };
+    const performer = [{ reference: 'Organization/lab' }];
+    await put({ ...order, id: 'mine', subject: { reference: 'Patient/a' }, performer });
+    await put({ ...order, id: 'theirs', subject: { reference: 'Patient/b' } });
+    const ask = askAs({
+      client: 'lab',
+      grant: 'grant-l',
+      purpose: 'TREAT',
+      service: { reference: 'Organization/lab', roles: ['lab'] },
+      scopes: [scope('system', '*', 'cruds')],
+    });
+    const result = async (id: string, patient: string): Promise<number> => {
+      const basedOn = [{ reference: `ServiceRequest/${id}` }];
+      return (await ask('POST', 'Observation', observation(undefined, patient, { basedOn }))).status;
+    };
+    t.equal(await result('mine', 'a'), 201);
+    t.equal(await result('mine', 'b'), 403, 'of the order, but about somebody else');
+    t.equal(await result('theirs', 'b'), 403);
+    t.equal((await ask('GET', 'Patient/a')).status, 200);
+    t.equal((await ask('GET', 'Patient/b')).status, 404);
+    t.equal((await ask('GET', 'Observation/oa')).status, 404, 'not what others measured');
+  });
+
   await t.test('X-Provenance needs the right to create one', async (t) => {
     const { askAs } = await practice(t, adapter);
     const without = clinicianFor('', scope('user', 'Observation', 'cruds'));

@@ -4,6 +4,7 @@ import { limits } from '../../../base/limits.ts';
 import { FhirError } from '../../../base/outcome.ts';
 import { parseReference } from '../../../model/references.ts';
 import type { Condition } from '../../../store/store.ts';
+import { requireAny } from '../../access/require.ts';
 import type { Caller } from '../../interaction.ts';
 import { membership } from '../../search/question.ts';
 import type { OperationContext } from '../operation.ts';
@@ -26,6 +27,7 @@ export async function* storedBodies(
   caller: Caller,
   context: OperationContext,
 ): AsyncGenerator<Uint8Array[]> {
+  requireAny(caller, ['s'], source.type);
   const wheres = conditions(source, context);
   // One resource may be in the compartments of several patients.
   const sent = wheres.length > 1 ? new Set<string>() : undefined;
