@@ -88,8 +88,14 @@ export function createGrants({ records, clock, record, onEnd }: Options, listedM
       return true;
     },
     async revokeAllOf(user, by) {
-      const ended = await Promise.all((await idsOf(user)).map((id) => book.revoke(id, by)));
-      return ended.filter(Boolean).length;
+      let count = 0;
+      // A list at a time; each leaves it, also one whose grant was over already.
+      for (let ids = await idsOf(user); ids.length > 0; ids = await idsOf(user)) {
+        const ended = await Promise.all(ids.map((id) => book.revoke(id, by)));
+        await Promise.all(ids.map((id) => byUser.remove(`${user} ${id}`)));
+        count += ended.filter(Boolean).length;
+      }
+      return count;
     },
     async begin(grant, until) {
       await kept.add(grant.id, grant, until);

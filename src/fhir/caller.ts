@@ -51,7 +51,7 @@ export interface Principal {
 /** Who asks, with the conditions that hold for it. Made in access/ alone. */
 export interface Caller {
   /** For logs. */
-  kind: 'anonymous' | 'system' | 'principal';
+  kind: 'anonymous' | 'public' | 'system' | 'principal';
   principal?: Principal;
   /** What it may read: the filter of reads, versions, and of what an answer leads to. */
   filter: Filter;

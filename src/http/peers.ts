@@ -54,7 +54,8 @@ export class Peers {
     if ('encrypted' in raw.socket && raw.socket.encrypted === true) return true;
     const peer = peerOf(raw);
     if (!this.#proxies.has(peer)) return loopback.has(peer);
-    return String(raw.headers['x-forwarded-proto']).split(',', 1)[0]?.trim() === 'https';
+    // What stands before the last was there when the proxy got the request: the client may have written it.
+    return String(raw.headers['x-forwarded-proto']).split(',').at(-1)?.trim() === 'https';
   }
 }
 

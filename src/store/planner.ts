@@ -189,21 +189,24 @@ async function resolveJoin(type: string, part: Condition, left: number, probe: P
   if (part.kind === 'or' && holdsJoin(part)) {
     const resolved = (branch: Condition): Promise<Condition> => resolveJoin(type, branch, left, probe);
     // A reference to any type has 146 branches: one after another they take as many trips to the database, and more.
-    if (probe.overlaps) return or(await Promise.all(part.of.map(resolved)));
     const of: Condition[] = [];
-    for (const branch of part.of) of.push(await resolved(branch));
-    return or(of);
+    if (probe.overlaps) of.push(...(await Promise.all(part.of.map(resolved))));
+    else for (const branch of part.of) of.push(await resolved(branch));
+    const whole = or(of);
+    // Keys and ids together are no list; ids alone are: whom somebody treats is found so.
+    const isMixed = whole.kind === 'or' && !holdsJoin(whole) && left === Number.POSITIVE_INFINITY;
+    return isMixed ? resolveBranches(type, whole, probe) : whole;
   }
   // A row is checked for a term at a fraction of what its join costs.
   if (part.kind === 'or') return left < Number.POSITIVE_INFINITY ? part : resolveBranches(type, part, probe);
   if (part.kind === 'refers') {
-    const matches = await fewOf(part.to, left, probe);
-    if (matches === undefined) return part;
+    const { matches, alias } = await fewOf(part.to, left, probe);
+    if (matches === undefined) return { ...part, to: alias };
     return or(matches.map(({ id }) => ({ kind: 'key', key: `${part.prefix}${part.to.type}/${id}` })));
   }
   if (part.kind === 'referred') {
-    const matches = await fewOf(part.by, left, probe, part.prefix);
-    if (matches === undefined) return part;
+    const { matches, alias } = await fewOf(part.by, left, probe, part.prefix);
+    if (matches === undefined) return { ...part, by: alias };
     const start = `${part.prefix}${type}/`;
     const keys = matches.flatMap((match) => match.keys).filter((key) => key.startsWith(start));
     const ids = [...new Set(keys.map((key) => key.slice(start.length)))];
@@ -220,24 +223,35 @@ async function resolveBranches(
   if (!isScattered(type, part)) return part;
   const ids = new Set<string>();
   for (const where of part.of) {
-    const matches = await fewOf({ type, where }, Number.POSITIVE_INFINITY, probe);
+    const { matches } = await fewOf({ type, where }, Number.POSITIVE_INFINITY, probe);
     if (matches === undefined || ids.size > JOIN_EXAMINE) return part;
     for (const { id } of matches) ids.add(id);
   }
   return ids.size > 0 ? { kind: 'ids', ids: [...ids] } : { kind: 'none' };
 }
 
-/** All matches, unless they are many or more are to be looked at than `left`. */
-async function fewOf(alias: Alias, left: number, probe: Probe, prefix?: Key): Promise<Few | undefined> {
+/**
+ * All matches, unless they are many or more are to be looked at than `left`; and the alias with its own joins replaced,
+ * for checking candidates one by one.
+ */
+async function fewOf(
+  alias: Alias,
+  left: number,
+  probe: Probe,
+  prefix?: Key,
+): Promise<{ matches: Few | undefined; alias: Alias }> {
   const parts = await resolveJoins(alias.type, topLevel(alias), probe);
-  if (parts === undefined) return [];
+  if (parts === undefined) return { matches: [], alias };
+  const resolved: Alias = { type: alias.type, where: and(parts) };
   const sources = sourcesOf(alias.type, parts);
   const smallest = await smallestOf(alias.type, sources, JOIN_EXAMINE, probe);
   const estimate = smallest?.estimate ?? (await probe.count(WHOLE_TYPE.source, alias.type, JOIN_EXAMINE));
-  if (estimate >= JOIN_EXAMINE || estimate > left) return undefined;
+  if (estimate >= JOIN_EXAMINE || estimate > left) return { matches: undefined, alias: resolved };
   const found = sortPlan(alias.type, smallest ?? WHOLE_TYPE, parts, [BY_ORD]);
-  if (found.kind === 'sort' && found.residual.kind === 'all' && estimate > SMALL * 2) return undefined;
-  return probe.few(found, { limit: SMALL, examine: JOIN_EXAMINE, ...(prefix === undefined ? {} : { prefix }) });
+  if (found.kind === 'sort' && found.residual.kind === 'all' && estimate > SMALL * 2)
+    return { matches: undefined, alias: resolved };
+  const options = { limit: SMALL, examine: JOIN_EXAMINE, ...(prefix === undefined ? {} : { prefix }) };
+  return { matches: await probe.few(found, options), alias: resolved };
 }
 
 // ---- sources -----------------------------------------------------------------------------------------------------

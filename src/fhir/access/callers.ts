@@ -28,7 +28,7 @@ const nothing: Filter = { of: () => NONE };
 
 /** Whoever reads what is public without a token: the CapabilityStatement, and no resource. */
 export const publicCaller: Caller = {
-  kind: 'anonymous',
+  kind: 'public',
   filter: nothing,
   filters: { c: nothing, r: nothing, u: nothing, d: nothing, s: nothing },
   isBound: () => true,
@@ -36,3 +36,6 @@ export const publicCaller: Caller = {
   hidesElements: false,
   mayRelabel: false,
 };
+
+/** The server itself, or anybody while access control is off: nothing is decided for them. */
+export const isUnrestricted = ({ filter }: Caller): boolean => filter === everything;

@@ -10,7 +10,7 @@ import { compileCriteria } from '../search/compile.ts';
 import { and, or } from '../search/conditions.ts';
 import { parseSearch } from '../search/parse.ts';
 import { notRefused } from './consents.ts';
-import { clearedOf, openToPatient } from './labels.ts';
+import { clearedOf, hidesRestricted, openToPatient } from './labels.ts';
 import { LAB_ORDERS, ofOrders, ofPatients, ofPatientsWho, PRESCRIPTIONS, representedBy, treatedBy } from './reach.ts';
 import { type Reach, type Role, type RoleRule, roles, SHARED_TYPES } from './roles.ts';
 import { scopeQueryProblem } from './scope-query.ts';
@@ -48,8 +48,9 @@ export function compileCaller(principal: Principal, context: EngineContext): Cal
   const reaches = memo((permission, type) => simplify(reachOf(permission, type, principal, now, context)));
   const conditions = memo((permission, type) => {
     const reach = reaches(permission, type);
-    const open = notRefused(type, principal, now, context.definitions);
-    const cleared = simplify(and([reach, labelsOf(type, principal), open]));
+    const labels = labelsOf(type, principal);
+    const open = notRefused(type, { principal, seesRestricted: !hidesRestricted(labels) }, now, context.definitions);
+    const cleared = simplify(and([reach, labels, open]));
     return simplify(or([cleared, emergencyOf(permission, type, principal, context)]));
   });
   const filters = Object.fromEntries(

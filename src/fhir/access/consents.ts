@@ -17,6 +17,8 @@ import { aboutPatientsWho } from './reach.ts';
 import { roles, SHARED_TYPES } from './roles.ts';
 
 const ANY = '*';
+/** An actor that is named by an identifier, in words, by a role, or elsewhere: it counts for everyone. */
+const UNKNOWN = '?';
 const TAB = '\t';
 /** Keys of one Consent: beyond, its rules are taken as refusing everyone everything. */
 const KEYS_MAX = 200;
@@ -91,19 +93,30 @@ function permits({
   const isPlain = [period, action, securityLabel, purpose, classes, code, dataPeriod, data].every(
     (part) => part === undefined,
   );
-  return isPlain ? actorsOf(actor).map(permitKey) : [];
+  return isPlain
+    ? listOf(actor)
+        .map(localActor)
+        .filter((one) => one !== UNKNOWN)
+        .map(permitKey)
+    : [];
 }
 
 const orAny = (values: readonly string[]): readonly string[] => (values.length === 0 ? [ANY] : values);
 
 const listOf = (value: unknown): unknown[] => (Array.isArray(value) ? value : []);
 
-function actorsOf(actors: unknown): string[] {
-  return listOf(actors).flatMap((actor) => {
-    const reference = (actor as { reference?: { reference?: unknown } } | null)?.reference?.reference;
-    return typeof reference === 'string' ? [reference.split('/').slice(-2).join('/')] : [];
-  });
+/** Whoever is meant. Somebody who is named in a way that says nothing here may be anybody. */
+const actorsOf = (actors: unknown): string[] => listOf(actors).map(localActor);
+
+/** By type and id, as tokens name people and systems; a version of somebody is that somebody. */
+function localActor(actor: unknown): string {
+  const reference = (actor as { reference?: { reference?: unknown } } | null)?.reference?.reference;
+  const [, name] = /^([A-Z][A-Za-z]+\/[A-Za-z0-9.-]{1,64})(?:\/_history\/[^/]+)?$/.exec(String(reference)) ?? [];
+  return name !== undefined && ACTORS.some((type) => name.startsWith(`${type}/`)) ? name : UNKNOWN;
 }
+
+/** Of these a token names one; a role, a team or a group may stand for any of them. */
+const ACTORS = ['Device', 'Organization', 'Patient', 'Practitioner', 'RelatedPerson'] as const;
 
 function codesOf(codings: unknown): string[] {
   return listOf(codings).flatMap((coding) => {
@@ -114,12 +127,21 @@ function codesOf(codings: unknown): string[] {
 
 // ---- asked ----
 
-/** Resources of a type that no active Consent of their patient refuses to a principal. */
-export function notRefused(type: string, principal: Principal, now: number, definitions: Definitions): Condition {
+/**
+ * Resources of a type that no active Consent of their patient refuses to a principal. What is refused of restricted
+ * resources matters to those alone who see any.
+ */
+export function notRefused(
+  type: string,
+  { principal, seesRestricted }: { principal: Principal; seesRestricted: boolean },
+  now: number,
+  definitions: Definitions,
+): Condition {
   if (SHARED_TYPES.has(type) || isAboutOneself(principal)) return { kind: 'all' };
   const refusedOf = (labels: '*' | 'restricted'): Condition =>
     aboutPatientsWho(type, whoRefuses(type, labels, principal, now), definitions);
-  return and([not(refusedOf(ANY)), not(and([key(RESTRICTED_KEY), refusedOf('restricted')]))]);
+  const all = not(refusedOf(ANY));
+  return seesRestricted ? and([all, not(and([key(RESTRICTED_KEY), refusedOf('restricted')]))]) : all;
 }
 
 /** Patients and those who stand for them see their own record, whatever they refuse to others. */
@@ -129,7 +151,7 @@ const isAboutOneself = ({ user }: Principal): boolean =>
 function whoRefuses(type: string, labels: '*' | 'restricted', principal: Principal, now: number): Condition {
   const { user, service, purpose, client } = principal;
   const named = [user?.fhirUser, service?.reference, `Device/${client}`].filter((actor) => actor !== undefined);
-  const actors = user === undefined ? [ANY, ...named] : named;
+  const actors = [UNKNOWN, ...(user === undefined ? [ANY] : []), ...named];
   const denied = actors.flatMap((actor) =>
     [ANY, purpose].flatMap((why) => [ANY, type].map((what) => key(denyKey(actor, why, what, labels)))),
   );

@@ -2,7 +2,7 @@
 // right that was withdrawn meanwhile is withdrawn from the work, too.
 import { FhirError } from '../../base/outcome.ts';
 import type { Caller, Principal } from '../caller.ts';
-import { anonymousCaller, systemCaller } from './callers.ts';
+import { anonymousCaller, publicCaller, systemCaller } from './callers.ts';
 
 /** What a job remembers of a caller; JSON. */
 export interface KeptCaller {
@@ -20,11 +20,18 @@ export const keptCaller = ({ kind, principal }: Caller): KeptCaller =>
 export const isSameCaller = (kept: KeptCaller, caller: Caller): boolean =>
   kept.kind === caller.kind && kept.principal?.grant === caller.principal?.grant;
 
+const WITHOUT_PRINCIPAL: Readonly<Record<Caller['kind'], Caller>> = {
+  anonymous: anonymousCaller,
+  system: systemCaller,
+  public: publicCaller,
+  principal: publicCaller,
+};
+
 /** The caller of kept work as it is now. FhirError('forbidden') where the grant is no more. */
 export const keptCallers =
   (callerOf: (principal: Principal) => Caller, renew: Renew = async (principal) => principal) =>
   async (kept: KeptCaller): Promise<Caller> => {
-    if (kept.principal === undefined) return kept.kind === 'system' ? systemCaller : anonymousCaller;
+    if (kept.principal === undefined) return WITHOUT_PRINCIPAL[kept.kind];
     const principal = await renew(kept.principal);
     if (principal === undefined) throw new FhirError('forbidden', 'The right to this was withdrawn.');
     return callerOf({ ...principal, scopes: kept.principal.scopes });

@@ -60,6 +60,12 @@ export function clearedOf(type: string, clearance: ReadonlySet<string> | 'all'):
   return closed.length === RESTRICTED.length ? isOpen : or([isOpen, none(type, closed)]);
 }
 
+/** Whether conditions on labels let nothing through that has a restricted one. */
+export function hidesRestricted(condition: Condition): boolean {
+  if (condition.kind === 'and') return condition.of.some(hidesRestricted);
+  return condition.kind === 'not' && condition.of.kind === 'key' && condition.of.key === RESTRICTED_KEY;
+}
+
 /** Nothing that is kept from the patient. */
 export const openToPatient = (type: string): Condition => none(type, NOT_TO_PATIENT);
 

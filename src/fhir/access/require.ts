@@ -5,6 +5,7 @@ import type { Caller, Permission } from '../caller.ts';
 import type { FhirRequest } from '../interaction.ts';
 import type { Interaction } from '../route.ts';
 import type { Criterion, SortBy } from '../search/criteria.ts';
+import { isUnrestricted } from './callers.ts';
 
 const NAMES: Readonly<Record<Permission, string>> = {
   c: 'create',
@@ -31,7 +32,7 @@ export function requirePermission(
   request: Pick<FhirRequest, 'header'>,
   caller: Caller,
 ): void {
-  if (caller.kind !== 'principal') return;
+  if (isUnrestricted(caller)) return;
   const require = (type: string, ...permissions: Permission[]): void => requireAny(caller, permissions, type);
   switch (interaction.kind) {
     case 'read':
@@ -93,7 +94,7 @@ export function requireSearchable(
   sort: readonly SortBy[],
   caller: Caller,
 ): void {
-  if (caller.kind !== 'principal') return;
+  if (isUnrestricted(caller)) return;
   for (const criterion of criteria) requireCriterion(types, criterion, caller);
   for (const { parameter, chain } of sort) {
     if (chain === undefined) requireShown(types, parameter, caller);

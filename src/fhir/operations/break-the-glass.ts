@@ -12,9 +12,6 @@ import type { Operation, OperationCall, OperationContext } from './operation.ts'
 const FRESH_MS = 5 * 60 * 1000;
 const REVIEW_MS = 72 * 60 * 60 * 1000;
 const REASON_CHARS = { min: 10, max: 500 } as const;
-/** Methods of RFC 8176 that stand for a second factor. */
-const SECOND_FACTORS: readonly string[] = ['mfa', 'otp', 'hwk', 'swk'];
-
 export const breakTheGlass: Operation = {
   code: 'break-the-glass',
   definition: 'urn:careloom:operation:Patient-break-the-glass',
@@ -32,7 +29,7 @@ async function perform({ id = '', request, input }: OperationCall, caller: Calle
     throw new FhirError('forbidden', 'Emergency access is for clinicians who have signed in.');
   }
   const { at = 0, by = [] } = principal.user.signedIn ?? {};
-  if (context.clock.now() - at > FRESH_MS || !by.some((method) => SECOND_FACTORS.includes(method))) {
+  if (context.clock.now() - at > FRESH_MS || !by.includes('mfa')) {
     throw new FhirError('login', 'Sign in again with your second factor; for emergency access that counts 5 minutes.', {
       headers: { 'WWW-Authenticate': 'Bearer error="insufficient_user_authentication", max_age="300"' },
     });

@@ -2,6 +2,7 @@
 // many candidates were looked at.
 import { limits } from '../../base/limits.ts';
 import { FhirError } from '../../base/outcome.ts';
+import { isUnrestricted } from '../access/callers.ts';
 import { requireSearchable } from '../access/require.ts';
 import { json } from '../answer.ts';
 import type { EngineContext } from '../context.ts';
@@ -107,10 +108,10 @@ async function explained(
 }
 
 /** What was counted and looked at tells of resources that the caller may not see. */
-export function requireWholeView(type: string, criteria: readonly Criterion[], { kind, filters }: Caller): void {
+export function requireWholeView(type: string, criteria: readonly Criterion[], caller: Caller): void {
   // What other types are counted for a chain cannot be told.
-  const isWhole = kind !== 'principal' || lookingElsewhere(criteria).length === 0;
-  if (isWhole && filters.s.of(type).kind === 'all') return;
+  const isWhole = isUnrestricted(caller) || lookingElsewhere(criteria).length === 0;
+  if (isWhole && caller.filters.s.of(type).kind === 'all') return;
   throw new FhirError(
     'forbidden',
     `This tells how many ${type} resources there are; it is for who may search them all.`,

@@ -135,6 +135,15 @@ await onBothStores(t, async (t, adapter) => {
     const cases: readonly [name: string, provision: object, seen: [number, number]][] = [
       ['everyone, which is about disclosure', { type: 'deny' }, [404, 200]],
       ['one person', { type: 'permit', provision: [{ type: 'deny', ...actor('Practitioner/own') }] }, [200, 404]],
+      ['a version of one person', { type: 'deny', ...actor('Practitioner/own/_history/1') }, [200, 404]],
+      ['another person', { type: 'deny', ...actor('Practitioner/other') }, [200, 200]],
+      ['a role, which may be anybody', { type: 'deny', ...actor('PractitionerRole/1') }, [404, 404]],
+      ['somebody elsewhere', { type: 'deny', ...actor('https://other.example/Practitioner/1') }, [404, 404]],
+      [
+        'somebody in words',
+        { type: 'deny', actor: [{ role: { text: 'r' }, reference: { display: 'Dr Own' } }] },
+        [404, 404],
+      ],
       ['a purpose', { type: 'deny', purpose: [{ code: 'HRESCH' }] }, [404, 200]],
       ['another purpose', { type: 'deny', purpose: [{ code: 'HMARKT' }] }, [200, 200]],
       ['a type', { type: 'deny', class: [{ code: 'Observation' }] }, [404, 200]],
@@ -146,6 +155,11 @@ await onBothStores(t, async (t, adapter) => {
         'all but one system',
         { type: 'deny', provision: [{ type: 'permit', ...actor('Device/registry') }] },
         [200, 200],
+      ],
+      [
+        'all but one elsewhere',
+        { type: 'deny', provision: [{ type: 'permit', ...actor('https://x.example/Device/registry') }] },
+        [404, 200],
       ],
       ['nobody', { type: 'permit' }, [200, 200]],
     ];

@@ -1,5 +1,7 @@
 // What scopes, roles and the other facts of a principal come to: tables of truth, and what becomes of each fact's absence.
+import { setTimeout as pause } from 'node:timers/promises';
 import t from 'tap';
+import { publicCaller } from '../../../src/fhir/access/callers.ts';
 import { roles } from '../../../src/fhir/access/roles.ts';
 import { PERMISSIONS, type Principal } from '../../../src/fhir/caller.ts';
 import { onBothStores } from '../../support/stores.ts';
@@ -141,6 +143,31 @@ await onBothStores(t, async (t, adapter) => {
     t.notMatch((await ask('GET', '_history')).text, /Observation\/o/);
     t.notMatch((await ask('GET', 'Patient/a/$everything')).text, /Observation\/o/);
     t.notMatch((await ask('GET', '$meta')).text, /"R"/);
+  });
+
+  await t.test('threat 5: whoever has no token may read what is public, and nothing else', async (t) => {
+    const { ask: server, engine } = await practice(t, adapter);
+    engine.background.start();
+    const ask: typeof server = (method, url, body, headers = {}) => server(method, url, body, headers, publicCaller);
+    t.equal((await ask('GET', 'metadata')).status, 200);
+    for (const [, method, url, headers = {}] of INTERACTIONS) {
+      const body = method === 'POST' || method === 'PUT' ? observation('oa', 'a') : [];
+      const reply = await ask(method, url, url.endsWith('_search') || method === 'GET' ? undefined : body, headers);
+      t.equal(reply.status, 403, `${method} ${url}`);
+    }
+    t.equal((await ask('GET', '')).json.entry, undefined);
+    t.equal((await ask('GET', '_history')).json.entry, undefined);
+    const entry = [{ resource: observation(undefined, 'a'), request: { method: 'POST', url: 'Observation' } }];
+    t.equal((await ask('POST', '', { resourceType: 'Bundle', type: 'transaction', entry })).status, 403);
+    const later = await ask('GET', '', undefined, { Prefer: 'respond-async' });
+    const url = later.headers['Content-Location'] ?? '$job-status?id=none';
+    let answer = await ask('GET', url);
+    for (let tries = 0; answer.status === 202 && tries < 200; tries++) {
+      await pause(50);
+      answer = await ask('GET', url);
+    }
+    t.equal(answer.status, 200);
+    t.notMatch(answer.text, /Observation/, 'nor by a job');
   });
 
   await t.test('threat 4: a fact that is missing closes', async (t) => {
