@@ -7,7 +7,7 @@ import t from 'tap';
 import { createApp } from '../../src/app.ts';
 import { readConfig } from '../../src/config.ts';
 import { freePort } from '../support/server-process.ts';
-import { onBothStores } from '../support/stores.ts';
+import { onBothStores, type Test } from '../support/stores.ts';
 import { codeAt, password } from './browser.ts';
 
 t.setTimeout(240_000);
@@ -96,10 +96,10 @@ if (executablePath === undefined) {
           await page.fill('#code', codeAt(key, Date.now()));
           await page.click('button:has-text("Continue")');
         }
-        t.match(await page.textContent('h1'), 'Your recovery codes');
+        await shows(t, page, 'Your recovery codes');
         const recovery = (await page.textContent('ol.codes code')) ?? '';
         await page.click('text=I have them: continue');
-        t.match(await page.textContent('h1'), 'Administration');
+        await shows(t, page, 'Administration');
         await page.goto(`${root}/auth/logout`);
         await page.click('button:has-text("Sign out")');
 
@@ -124,4 +124,10 @@ if (executablePath === undefined) {
     }
   });
   await browser.close();
+}
+
+/** A page with this heading comes, sooner or later: what a script does takes its time. */
+async function shows(t: Test, page: Page, heading: string | RegExp): Promise<void> {
+  await page.locator('h1', { hasText: heading }).waitFor();
+  t.pass(String(heading));
 }

@@ -82,13 +82,13 @@ async function launches(t: Test, { browser, sample, served }: Stage): Promise<vo
       const { page, problems } = await stage(t);
       await page.goto(begin);
       await signIn(page, 'doctor');
-      t.match(await page.textContent('h1'), 'Choose a patient');
+      await shows(t, page, 'Choose a patient');
       t.match(await page.textContent('body'), /Anna Smith, born 1971-09-03[\s\S]*|Ben Jones/);
       await page.fill('#text', 'smi');
       await page.click('button:has-text("Search")');
       t.notMatch(await page.textContent('body'), 'Ben Jones');
       await page.click('button:has-text("Anna Smith")');
-      t.match(await page.textContent('h1'), 'Allow Sample app?');
+      await shows(t, page, 'Allow Sample app?');
       await page.click('button:has-text("Allow"):not(:has-text("not"))');
       await saysNext(page, 'connected');
       t.equal(await page.textContent('#name'), 'Anna Smith');
@@ -118,7 +118,7 @@ async function launches(t: Test, { browser, sample, served }: Stage): Promise<vo
         patient: 'patient-002',
       });
       await page.goto(`${begin}&launch=${launched.launch}`);
-      t.match(await page.textContent('h1'), 'Allow Sample app?');
+      await shows(t, page, 'Allow Sample app?');
       t.match(await page.textContent('body'), 'Ben Jones');
       await page.click('button:has-text("Allow"):not(:has-text("not"))');
       await saysNext(page, 'connected');
@@ -135,7 +135,7 @@ async function launches(t: Test, { browser, sample, served }: Stage): Promise<vo
       const { page } = await stage(t);
       await page.goto(begin);
       await signIn(page, 'anna');
-      t.match(await page.textContent('h1'), 'Allow Sample app?', 'there is no patient to choose');
+      await shows(t, page, 'Allow Sample app?');
       await page.click('button:has-text("Allow"):not(:has-text("not"))');
       await saysNext(page, 'connected');
       t.equal(await page.textContent('#name'), 'Anna Smith');
@@ -174,4 +174,10 @@ async function launches(t: Test, { browser, sample, served }: Stage): Promise<vo
     const fetched = `fetch(${url}, { credentials: 'include' }).then(() => 'read', () => 'blocked')`;
     t.equal(await page.evaluate(fetched), 'blocked');
   });
+}
+
+/** A page with this heading comes, sooner or later: what a script does takes its time. */
+async function shows(t: Test, page: Page, heading: string | RegExp): Promise<void> {
+  await page.locator('h1', { hasText: heading }).waitFor();
+  t.pass(String(heading));
 }

@@ -7,9 +7,9 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../../src/base/clock.ts';
 import type { Caller } from '../../src/fhir/caller.ts';
-import { type Definitions, loadDefinitions } from '../../src/model/definitions.ts';
+import { loadDefinitions } from '../../src/model/definitions.ts';
 import type { Store } from '../../src/store/store.ts';
-import { engineOn, nextLink, type Reply, type TestEngine } from './engine.ts';
+import { baseUrl, engineOn, nextLink, type Reply, type TestEngine } from './engine.ts';
 import { type Ask, AskMaker } from './random-asks.ts';
 import { randomPrincipal } from './random-principals.ts';
 import { randomRecord, recordTypes } from './random-records.ts';
@@ -86,7 +86,7 @@ export class Interference {
     this.#random = options.random;
     this.#tampering = options.tampering;
     this.#close = close;
-    this.#slow = new SlowSearch({ definitions: this.#definitions, baseUrl: BASE, timeZone: TIME_ZONE });
+    this.#slow = new SlowSearch({ definitions: this.#definitions, baseUrl, timeZone: TIME_ZONE });
     this.#asks = new AskMaker(options.random, this.#slow, this.#definitions, () => this.#clock.now());
   }
 
@@ -278,8 +278,6 @@ async function inTime(work: Promise<string | undefined>): Promise<string | undef
   }
 }
 
-const BASE = 'http://127.0.0.1:8080/fhir';
-
 /** Time and cost are the store's own. */
 const isTooMuch = ({ text }: Reply): boolean => /"code":"(too-costly|timeout|throttled)"/.test(text);
 
@@ -353,5 +351,3 @@ export async function lookFor(
   }
   return undefined;
 }
-
-export type { Definitions };

@@ -1,6 +1,6 @@
 // What must become of a rehearsed write, by what the principal may see and write. Each function takes the answer to
 // anybody on the store of what the principal sees: whether something is there to be changed is read off it.
-import type { Caller, Permission } from '../../src/fhir/caller.ts';
+import type { Caller } from '../../src/fhir/caller.ts';
 import type { Reply } from './engine.ts';
 import { matchIds } from './engine.ts';
 import type { Ask } from './random-asks.ts';
@@ -101,5 +101,3 @@ function keepsLabels(before: Labelled, after: Labelled): boolean {
     (label) => !isSensitive(label) || kept.includes(`${label.system}|${label.code}`),
   );
 }
-
-export type { Permission };

@@ -21,7 +21,6 @@ t.setTimeout(300_000);
 
 /** Of each role, what it may do with some resources of a type, if the token lets it do everything. */
 const TRUTH: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  //                  Patient         Observation     Encounter      Appointment      Claim         AuditEvent   Practitioner
   clinician: row('crus', 'cruds', 'cruds', 'cruds', 'rs', '', 'rs'),
   'clinician-all': row('crus', 'cruds', 'cruds', 'cruds', 'rs', '', 'rs'),
   'front-desk': row('crus', '', 'rs', 'crus', '', '', 'rs'),
