@@ -67,13 +67,16 @@ export async function isSignedBy(text: string, { header }: Jwt, key: PublicJwk):
   }
 }
 
-/** Keys in the form that verifies, which takes longer to make than to use; for as long as their JWK is held somewhere. */
-const importedKeys = new WeakMap<PublicJwk, Map<string, SigningKey>>();
+/** Keys in the form that verifies, which takes longer to make than to use, by what they are; the oldest goes first. */
+const importedKeys = new Map<string, SigningKey>();
 
 async function imported(key: PublicJwk, algorithm: string): Promise<SigningKey> {
-  const known = importedKeys.get(key) ?? new Map<string, SigningKey>();
-  const found = known.get(algorithm) ?? (await importJWK(bareKey(key), algorithm));
-  importedKeys.set(key, known.set(algorithm, found));
+  const material = bareKey(key);
+  const name = `${algorithm} ${JSON.stringify(material)}`;
+  const found = importedKeys.get(name) ?? (await importJWK(material, algorithm));
+  importedKeys.delete(name);
+  if (importedKeys.size >= limits.importedKeysMax) importedKeys.delete(importedKeys.keys().next().value ?? '');
+  importedKeys.set(name, found);
   return found;
 }
 

@@ -226,6 +226,8 @@ export const limits = {
   redirectUriCharsMax: 1_024,
   /** Characters of a name that is shown to people. */
   clientNameCharsMax: 100,
+  /** Public keys of clients and issuers that are kept ready to verify with. */
+  importedKeysMax: 1_000,
   /** Tokens whose check is remembered, and for how long: other processes may revoke one. */
   tokenCacheMax: 10_000,
   tokenCacheMs: 5_000,
