@@ -83,6 +83,8 @@ export const limits = {
   requestsAtOnceMax: 500,
   /** A FHIRPath expression: the longest of US Core and Da Vinci has 687 characters; parsing so many takes some 0.1 s. */
   pathCharsMax: 4_000,
+  /** Brackets within brackets of one: the parser takes half a second for a thousand. R4's own have up to 12. */
+  pathNestingMax: 100,
   /** Parsed expressions that are kept, by the sum of their lengths: a character costs up to 0.3 KB. */
   pathCacheCharsMax: 200_000,
   /** What the FHIRPath expressions of one request, or of a view on one resource, may take. */

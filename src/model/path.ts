@@ -196,6 +196,12 @@ function compile(expression: string, type: string): Evaluation {
   if (expression.length > limits.pathCharsMax) {
     throw new FhirError('invalid', `A FHIRPath expression may have ${limits.pathCharsMax} characters`);
   }
+  if (nestingOf(expression) > limits.pathNestingMax) {
+    throw new FhirError(
+      'invalid',
+      `The FHIRPath expression nests too deeply: at most ${limits.pathNestingMax} brackets may be open at once`,
+    );
+  }
   const fhirpath = engine();
   const meter = createMeter();
   const constantsNamed = urlConstants(expression);
@@ -222,6 +228,19 @@ function compile(expression: string, type: string): Evaluation {
   } catch (error) {
     throw pathProblem(expression, error, 'it is not FHIRPath');
   }
+}
+
+/** Brackets that are open at once, those in texts and comments aside. */
+function nestingOf(expression: string): number {
+  let deepest = 0;
+  let depth = 0;
+  const marks = /'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`|\/\*[\s\S]*?\*\/|\/\/[^\n]*|[([{]|[)\]}]/g;
+  for (const [mark] of expression.matchAll(marks)) {
+    if (mark.length > 1) continue;
+    depth += '([{'.includes(mark) ? 1 : -1;
+    deepest = Math.max(deepest, depth);
+  }
+  return deepest;
 }
 
 /** `text.div` is written everywhere, the official patch cases included, although an operator's name asks for backquotes. */

@@ -183,6 +183,7 @@ t.test('a faulty expression is named, the content is not', async (t) => {
     ['name.family.toInteger() > name.family', /single|does not fit/],
     ['name.family > 1', /different types|single|does not fit/],
     [`${'('.repeat(1900)}1${')'.repeat(1900)}`, /nests too deeply/],
+    [`${'('.repeat(limits.pathNestingMax + 1)}1${')'.repeat(limits.pathNestingMax + 1)}`, /nests too deeply/],
     ['1'.repeat(limits.pathCharsMax + 1), /4000 characters/],
   ];
   for (const [expression, message] of faulty) {

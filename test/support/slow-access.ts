@@ -72,7 +72,7 @@ const denials = (provision: Provision): Provision[] => [
 function isAbout(rule: Provision, resource: StoredResource, { names, isPerson, purpose }: Asking): boolean {
   const { security = [] } = resource.meta as { security?: { system?: string; code?: string }[] };
   const actors = actorsOf(rule);
-  const isMeant = actors.length === 0 ? !isPerson : actors.some((actor) => names.includes(actor));
+  const isMeant = actors.length === 0 ? !isPerson : actors.some((actor) => actor === UNKNOWN || names.includes(actor));
   return (
     isMeant &&
     (rule.purpose?.some(({ code }) => code === purpose) ?? true) &&
@@ -82,10 +82,17 @@ function isAbout(rule: Provision, resource: StoredResource, { names, isPerson, p
   );
 }
 
+/** By type and id; whoever is named in a way that says nothing here may be anybody. */
 const actorsOf = ({ actor = [] }: Provision): string[] =>
-  actor.flatMap(({ reference: { reference } }) =>
-    reference === undefined ? [] : [reference.split('/').slice(-2).join('/')],
-  );
+  actor.map(({ reference: { reference = '' } }) => {
+    const [, name = UNKNOWN] =
+      /^((?:Device|Organization|Patient|Practitioner|RelatedPerson)\/[A-Za-z0-9.-]+)(?:\/_history\/\d+)?$/.exec(
+        reference,
+      ) ?? [];
+    return name;
+  });
+
+const UNKNOWN = 'anybody';
 
 interface Orders {
   type: string;
