@@ -20,11 +20,14 @@ const ANY = '*';
 /** An actor that is named by an identifier, in words, by a role, or elsewhere: it counts for everyone. */
 const UNKNOWN = '?';
 const TAB = '\t';
-/** Keys of one Consent: beyond, its rules are taken as refusing everyone everything. */
+/** Keys of one Consent, and rules within rules: beyond, it is taken as refusing everyone everything. */
 const KEYS_MAX = 200;
+const DEPTH_MAX = 8;
 
 const denyKey = (actor: string, purpose: string, type: string, labels: '*' | 'restricted'): Key =>
   `@dny:${actor}${TAB}${purpose}${TAB}${type}${TAB}${labels}`;
+
+const EVERYTHING_TO_EVERYONE = denyKey(UNKNOWN, ANY, ANY, ANY);
 
 const permitKey = (actor: string): Key => `@prm:${actor}`;
 
@@ -49,12 +52,8 @@ export function consentKeys(consent: object): Key[] {
   const { provision } = consent as { provision?: Provision };
   if (typeof provision !== 'object' || provision === null) return [];
   const found = refusals(provision, 0);
-  return found.length <= KEYS_MAX
-    ? found
-    : [denyKey(ANY, ANY, ANY, ANY), ...found.filter(isNotPermit).slice(0, KEYS_MAX)];
+  return found.length <= KEYS_MAX ? found : [EVERYTHING_TO_EVERYONE];
 }
-
-const isNotPermit = (one: Key): boolean => !one.startsWith('@prm:');
 
 function refusals(provision: Provision, depth: number): Key[] {
   const within = listOf(provision.provision) as Provision[];
@@ -62,7 +61,9 @@ function refusals(provision: Provision, depth: number): Key[] {
   const own = isDeny ? denials(provision) : [];
   // Permissions within a refusal of everyone; within others they would need an order of rules.
   const permitted = isDeny && depth === 0 ? within.filter(isPermit).flatMap(permits) : [];
-  const denied = depth < 8 ? within.filter((one) => !isPermit(one)).flatMap((one) => refusals(one, depth + 1)) : [];
+  const others = within.filter((one) => !isPermit(one));
+  const denied =
+    depth < DEPTH_MAX ? others.flatMap((one) => refusals(one, depth + 1)) : others.map(() => EVERYTHING_TO_EVERYONE);
   return [...new Set([...own, ...permitted, ...denied])];
 }
 

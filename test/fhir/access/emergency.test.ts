@@ -127,6 +127,8 @@ await onBothStores(t, async (t, adapter) => {
       provision,
     });
     const actor = (reference: string) => ({ actor: [{ role: { text: 'recipient' }, reference: { reference } }] });
+    const another = (_: unknown, at: number): object => ({ type: 'deny', ...actor(`Device/d${at}`) });
+    const around = (provision: object): object => ({ provision: [provision] });
     const seen = async (): Promise<[number, number]> => [
       (await registry('GET', 'Observation/a1')).status,
       (await own('GET', 'Observation/a1')).status,
@@ -160,6 +162,12 @@ await onBothStores(t, async (t, adapter) => {
         'all but one elsewhere',
         { type: 'deny', provision: [{ type: 'permit', ...actor('https://x.example/Device/registry') }] },
         [404, 200],
+      ],
+      ['more than can be told apart', { type: 'permit', provision: Array.from({ length: 201 }, another) }, [404, 404]],
+      [
+        'rules too deep to follow',
+        Array.from({ length: 9 }).reduce<object>(around, { type: 'deny', ...actor('Device/x') }),
+        [404, 404],
       ],
       ['nobody', { type: 'permit' }, [200, 200]],
     ];
