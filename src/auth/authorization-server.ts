@@ -89,7 +89,6 @@ export function createAuthorizationServer(options: AuthorizationServerOptions): 
       ...(registration === 'off' ? [] : [registerRoute(context, { clients, policy: registration })]),
     ],
     authenticate: (authorization) => bearer.authenticate(authorization),
-    onFault: context.onFault,
     principalOf: async (grant) => (await principals.of(grant))?.principal,
     forgetUser: (id) => bearer.forget((principal) => principal.user?.id === id),
     close: () => outbound.close(),

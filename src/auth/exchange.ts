@@ -1,6 +1,4 @@
 // One HTTP exchange as this layer sees it: requests that http/ has read, answers that it sends. No framework in here.
-import type { FhirError } from '../base/outcome.ts';
-
 export interface AuthRequest {
   method: 'GET' | 'POST';
   /** Below the server's root, no query: `/auth/token`. */
@@ -57,8 +55,4 @@ export interface AuthRoute {
 export interface Authentication<Who> {
   routes: readonly AuthRoute[];
   authenticate(authorization: string | undefined, address: string): Promise<Who>;
-  /** Told of failures that no client is to see. */
-  onFault?: (error: unknown) => void;
 }
-
-export type { FhirError };
