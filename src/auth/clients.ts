@@ -1,6 +1,7 @@
 // Apps and services that may ask for access: what they registered, and how the registration changes.
 // https://hl7.org/fhir/smart-app-launch/app-launch.html#register-app-with-ehr, https://www.rfc-editor.org/rfc/rfc7591#section-2
 import { FhirError } from '../base/outcome.ts';
+import { changeKept } from './change.ts';
 import { checkRegistration, isClientId } from './client-registration.ts';
 import type { AuthContext } from './context.ts';
 import { createKept } from './kept.ts';
@@ -125,15 +126,15 @@ export function createClients(options: ClientsOptions): Clients {
   };
 
   async function change(id: string, to: (client: Client) => Client): Promise<Client> {
-    for (;;) {
-      const found = isClientId(id) ? await kept.get(id) : undefined;
-      if (found === undefined) throw new FhirError('not-found', 'There is no client with this id.');
-      const changed = to(found.value);
-      if (await kept.replace(id, found, changed)) {
-        onChange(id);
-        return changed;
-      }
-    }
+    const unknown = new FhirError('not-found', 'There is no client with this id.');
+    if (!isClientId(id)) throw unknown;
+    const changed = await changeKept(kept, id, (client) => {
+      if (client === undefined) throw unknown;
+      const keep = to(client);
+      return { keep, result: keep };
+    });
+    onChange(id);
+    return changed;
   }
 
   function told(kind: 'client-registered' | 'client-changed', client: Client, reason: string): Promise<void> {

@@ -1,5 +1,6 @@
 // What was granted: by whom, to which client, for what. Codes and tokens name a grant, and live no longer than it does; so
 // ending it is the removal of one record.
+import { allKept } from './change.ts';
 import type { AuthContext } from './context.ts';
 import type { LaunchContext } from './interaction.ts';
 import { createKept, type Kept } from './kept.ts';
@@ -52,9 +53,6 @@ type Options = Pick<AuthContext, 'records' | 'clock' | 'record'> & {
   /** Told of each grant that was ended. */
   onEnd(id: string): void;
 };
-
-/** Grants are listed at most so many at a time. */
-const PAGE = 200;
 
 export function createGrants({ records, clock, record, onEnd }: Options, listedMax: number): GrantBook {
   const kept: Kept<Grant> = createKept(records, 'grant');
@@ -117,12 +115,10 @@ export function createGrants({ records, clock, record, onEnd }: Options, listedM
 
   async function idsOf(user: string): Promise<string[]> {
     const ids: string[] = [];
-    let after: string | undefined;
-    do {
-      const page = await byUser.list({ prefix: `${user} `, limit: PAGE, ...(after === undefined ? {} : { after }) });
-      ids.push(...page.map(({ id }) => id.slice(user.length + 1)));
-      after = page.length < PAGE ? undefined : page.at(-1)?.id;
-    } while (after !== undefined && ids.length < listedMax);
+    for await (const { id } of allKept(byUser, `${user} `)) {
+      if (ids.length === listedMax) break;
+      ids.push(id.slice(user.length + 1));
+    }
     return ids;
   }
 }

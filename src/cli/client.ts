@@ -3,8 +3,7 @@
 import { readFileSync } from 'node:fs';
 import type { App } from '../app.ts';
 import type { Client, ClientAuthenticationMethod, Clients, PublicJwk, Registration } from '../auth/clients.ts';
-import { FhirError } from '../base/outcome.ts';
-import { exitCodes, type Invocation, textsOf, UsageError, withApp } from './command.ts';
+import { exitCodes, type Invocation, inWords, textsOf, UsageError, withApp } from './command.ts';
 
 type Work = (clients: Clients, invocation: Invocation, id: string) => Promise<string>;
 
@@ -57,16 +56,6 @@ async function clientsOf({ store, clock }: App): Promise<Clients> {
         detail: `${kind}; ${reason}; by the command line`,
       }),
   });
-}
-
-/** What a registration is refused for is for the operator to read. */
-async function inWords(work: () => Promise<string>): Promise<string> {
-  try {
-    return await work();
-  } catch (error) {
-    if (error instanceof FhirError && error.status < 500) throw new UsageError(error.message);
-    throw error;
-  }
 }
 
 async function add(clients: Clients, { values }: Invocation): Promise<string> {

@@ -1,6 +1,7 @@
 // What a command of the command line is: its name, its options, and how it is run. The table of all is in commands.ts.
 import type { Readable } from 'node:stream';
 import type { App } from '../app.ts';
+import { FhirError } from '../base/outcome.ts';
 
 export const exitCodes = { ok: 0, failed: 1, usage: 2 } as const;
 
@@ -47,6 +48,16 @@ export class UsageError extends Error {
   constructor(message: string) {
     super(message);
     this.name = 'UsageError';
+  }
+}
+
+/** What `work` refuses is for the operator to read, not a fault. */
+export async function inWords(work: () => Promise<string>): Promise<string> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof FhirError && error.status < 500) throw new UsageError(error.message);
+    throw error;
   }
 }
 

@@ -5,10 +5,9 @@ import { hasSecondFactor } from '../auth/users/second-factor.ts';
 import type { Sessions } from '../auth/users/sessions.ts';
 import type { User, Users } from '../auth/users/user.ts';
 import { withoutFactors } from '../auth/users/user-changes.ts';
-import { FhirError } from '../base/outcome.ts';
 import { nearest } from '../base/text.ts';
 import { roles } from '../fhir/access/roles.ts';
-import { exitCodes, type Invocation, textsOf, UsageError, withApp } from './command.ts';
+import { exitCodes, type Invocation, inWords, textsOf, UsageError, withApp } from './command.ts';
 import { readPassword } from './read-password.ts';
 
 interface People {
@@ -59,16 +58,6 @@ async function peopleOf({ store, clock }: App): Promise<People> {
     sessions: createSessions({ records, clock, users }),
     note: (detail) => recorder.record({ kind: 'user', outcome: 'success', detail: `${detail}; by the command line` }),
   };
-}
-
-/** What is refused is for the operator to read. */
-async function inWords(work: () => Promise<string>): Promise<string> {
-  try {
-    return await work();
-  } catch (error) {
-    if (error instanceof FhirError && error.status < 500) throw new UsageError(error.message);
-    throw error;
-  }
 }
 
 async function add({ users, note }: People, invocation: Invocation, login: string): Promise<string> {

@@ -6,9 +6,9 @@
 import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { Records } from '../../store/store.ts';
+import { changeKept } from '../change.ts';
 import { createKept, type Kept } from '../kept.ts';
 import { hashOf } from '../secret-value.ts';
-import { changeKept } from './change.ts';
 
 export interface Attempt {
   /** What was tried was right: it does not count. */

@@ -2,9 +2,9 @@
 // the latest after twelve hours, and with the person's account.
 import type { Clock } from '../../base/clock.ts';
 import type { Records } from '../../store/store.ts';
+import { allKept } from '../change.ts';
 import { createKept } from '../kept.ts';
 import { hashOf, newSecretValue } from '../secret-value.ts';
-import { allKept } from './change.ts';
 import { needsSecondFactor } from './second-factor.ts';
 import type { User, Users } from './user.ts';
 

@@ -4,9 +4,9 @@ import type { Clock } from '../../base/clock.ts';
 import { FhirError } from '../../base/outcome.ts';
 import { folded } from '../../base/text.ts';
 import type { Records } from '../../store/store.ts';
+import { allKept, changeKept } from '../change.ts';
 import { createKept, type Kept } from '../kept.ts';
 import { hashOf } from '../secret-value.ts';
-import { allKept, changeKept } from './change.ts';
 
 export interface User {
   id: string;

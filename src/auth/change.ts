@@ -1,7 +1,7 @@
 // Compare-and-set as a loop: read, decide, write, and again when another process was faster.
 import { setTimeout as wait } from 'node:timers/promises';
-import { FhirError } from '../../base/outcome.ts';
-import type { Kept } from '../kept.ts';
+import { FhirError } from '../base/outcome.ts';
+import type { Kept } from './kept.ts';
 
 /** What to do with a value, and what the caller is told. */
 export type Change<Value, Result> =
