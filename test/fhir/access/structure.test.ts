@@ -39,8 +39,6 @@ const WITHOUT_TOKEN: Readonly<Record<string, string>> = {
 
 /** Whole-store methods, which take no filter. */
 const WHOLE: Readonly<Record<string, string>> = {
-  'fhir/access/masked-store.ts': 'hands them on',
-  'fhir/audit/watched-store.ts': 'hands them on',
   'fhir/engine.ts': 'the one way to the commit of the store',
   'http/home.ts': 'how much there is, while access control is off',
   'fhir/maintenance.ts': 'reindexing and verifying, which show nothing',
@@ -66,10 +64,9 @@ t.test('threat 5: whatever reads the store takes a filter of the caller', async 
   for (const { name, text } of files.filter(({ name }) => name.startsWith('fhir/'))) {
     for (const { method, argument } of storeCalls(text)) {
       calls++;
-      const isHandedOn = /^\.\.\.asked$/.test(argument) || name === 'fhir/audit/watched-store.ts';
       const isCallers = /caller\.filters?\b|#caller\.filter|\bfilter\b/.test(argument);
       const isListed = /\beverything\b/.test(argument) && name in UNFILTERED;
-      t.ok(isHandedOn || isCallers || isListed, `${name}: ${method}(… ${argument.slice(-60)})`);
+      t.ok(isCallers || isListed, `${name}: ${method}(… ${argument.slice(-60)})`);
     }
   }
   t.ok(calls > 40, `${calls} calls were looked at`);
