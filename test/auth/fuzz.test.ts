@@ -2,6 +2,7 @@
 // gets a token that it should not have.
 import t from 'tap';
 import type { AuthRequest } from '../../src/auth/exchange.ts';
+import { randomFrom } from '../support/random-numbers.ts';
 import { sqlite } from '../support/stores.ts';
 import {
   addPublicApp,
@@ -15,19 +16,6 @@ import {
   testKey,
   tokensFor,
 } from './support.ts';
-
-/** A small generator of pseudo-random numbers, so that a failure can be had again. https://prng.di.unimi.it (splitmix32) */
-function randomFrom(seed: number): () => number {
-  let state = seed | 0;
-  return () => {
-    state = (state + 0x9e3779b9) | 0;
-    let mixed = state ^ (state >>> 16);
-    mixed = Math.imul(mixed, 0x21f0aaad);
-    mixed ^= mixed >>> 15;
-    mixed = Math.imul(mixed, 0x735a2d97);
-    return ((mixed ^ (mixed >>> 15)) >>> 0) / 0x1_0000_0000;
-  };
-}
 
 const hostile: readonly string[] = [
   '',

@@ -1,27 +1,15 @@
 // The pages in a real browser: passkeys by the page's script under the policy that the server sends, and all else without
 // script.
-import { accessSync, constants } from 'node:fs';
-import { join } from 'node:path';
 import { type BrowserContext, chromium, type Page } from 'playwright-core';
 import t from 'tap';
 import { createApp } from '../../src/app.ts';
 import { readConfig } from '../../src/config.ts';
+import { executablePath } from '../support/chromium.ts';
 import { freePort } from '../support/server-process.ts';
 import { onBothStores, type Test } from '../support/stores.ts';
 import { codeAt, password } from './browser.ts';
 
 t.setTimeout(240_000);
-
-const executablePath = ['chromium', 'chromium-browser', 'google-chrome']
-  .flatMap((name) => (process.env.PATH ?? '').split(':').map((folder) => join(folder, name)))
-  .find((file) => {
-    try {
-      accessSync(file, constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
 
 /** A device that confirms with a finger, whoever asks. */
 async function addAuthenticator(context: BrowserContext, page: Page): Promise<void> {

@@ -1,24 +1,12 @@
 // Two thousand hostile requests to the pages, most of them by people who are signed in, with good tokens and bad fields:
 // each is answered, none with a 5xx, none with a stack or with markup that was sent.
 import t from 'tap';
+import { randomFrom } from '../support/random-numbers.ts';
 import { sqlite } from '../support/stores.ts';
 import { Browser, password, siteOn } from './browser.ts';
 import { authorizeParameters, authorizeUrl, callback, everything } from './support.ts';
 
 t.setTimeout(240_000);
-
-/** https://prng.di.unimi.it (splitmix32), so that a failure can be had again. */
-function randomFrom(seed: number): () => number {
-  let state = seed | 0;
-  return () => {
-    state = (state + 0x9e3779b9) | 0;
-    let mixed = state ^ (state >>> 16);
-    mixed = Math.imul(mixed, 0x21f0aaad);
-    mixed ^= mixed >>> 15;
-    mixed = Math.imul(mixed, 0x735a2d97);
-    return ((mixed ^ (mixed >>> 15)) >>> 0) / 0x1_0000_0000;
-  };
-}
 
 const values: readonly string[] = [
   ...[

@@ -2,8 +2,7 @@
 import t from 'tap';
 import { createLog } from '../../src/base/log.ts';
 import { demoClient } from '../../src/cli/demo.ts';
-import { demoToken } from '../../src/cli/demo-token.ts';
-import { type GuardedApp, guardedApp } from '../support/guarded-app.ts';
+import { guardedApp, tokenFor } from '../support/guarded-app.ts';
 import { onBothStores } from '../support/stores.ts';
 
 const fhirJson = { 'content-type': 'application/fhir+json' };
@@ -171,15 +170,3 @@ await onBothStores(t, async (t, adapter) => {
       t.notMatch(text, canary);
   });
 });
-
-async function tokenFor(served: GuardedApp, login: keyof GuardedApp['people'], scope: string, patient?: string) {
-  return demoToken(served.control, {
-    user: served.people[login],
-    client: demoClient.id,
-    redirectUri: demoClient.redirectUris[0],
-    scope,
-    audience: `${served.url}/fhir`,
-    now: Date.now(),
-    ...(patient === undefined ? {} : { patient }),
-  });
-}

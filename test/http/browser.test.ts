@@ -1,26 +1,14 @@
 // A real browser, a real app of somebody else's and our own pages between them: what a person sees of SMART App Launch.
 // https://hl7.org/fhir/smart-app-launch/app-launch.html
-import { accessSync, constants } from 'node:fs';
-import { join } from 'node:path';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import t from 'tap';
 import { type SampleApp, serveSampleApp } from '../../scripts/sample-app.ts';
 import { demoClient } from '../../src/cli/demo.ts';
+import { executablePath } from '../support/chromium.ts';
 import { type GuardedApp, guardedApp } from '../support/guarded-app.ts';
 import { onBothStores, type Test } from '../support/stores.ts';
 
 t.setTimeout(240_000);
-
-const executablePath = ['chromium', 'chromium-browser', 'google-chrome']
-  .flatMap((name) => (process.env.PATH ?? '').split(':').map((folder) => join(folder, name)))
-  .find((file) => {
-    try {
-      accessSync(file, constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
 
 if (executablePath === undefined) {
   await t.test('SMART apps in a browser', { skip: 'no Chromium or Chrome is on the PATH' }, async () => {});

@@ -1,8 +1,7 @@
 // threat 35: no endpoint answers with a secret, whoever asks: neither one that is kept, nor by a member that would hold one.
 import t from 'tap';
 import { demoClient } from '../../src/cli/demo.ts';
-import { demoToken } from '../../src/cli/demo-token.ts';
-import { type GuardedApp, guardedApp } from '../support/guarded-app.ts';
+import { guardedApp, tokenFor } from '../support/guarded-app.ts';
 import { onBothStores } from '../support/stores.ts';
 
 const SECRET = 'of the tests alone, and of nothing else';
@@ -162,16 +161,4 @@ function secretsIn(value: unknown, isAll = false): string[] {
 function membersOf(value: unknown): string[] {
   if (typeof value !== 'object' || value === null) return [];
   return Object.entries(value).flatMap(([name, inner]) => [name, ...membersOf(inner)]);
-}
-
-async function tokenFor(served: GuardedApp, login: keyof GuardedApp['people'], scope: string, patient?: string) {
-  return demoToken(served.control, {
-    user: served.people[login],
-    client: demoClient.id,
-    redirectUri: demoClient.redirectUris[0],
-    scope,
-    audience: `${served.url}/fhir`,
-    now: Date.now(),
-    ...(patient === undefined ? {} : { patient }),
-  });
 }

@@ -3,6 +3,8 @@ import type { AccessControl } from '../../src/access-control.ts';
 import { type App, createApp } from '../../src/app.ts';
 import type { Clock } from '../../src/base/clock.ts';
 import type { Log } from '../../src/base/log.ts';
+import { demoClient } from '../../src/cli/demo.ts';
+import { demoToken } from '../../src/cli/demo-token.ts';
 import { readConfig } from '../../src/config.ts';
 import { systemCaller } from '../../src/fhir/access/callers.ts';
 import type { Store } from '../../src/store/store.ts';
@@ -105,4 +107,17 @@ async function fill({ engine }: App): Promise<void> {
   const signal = new AbortController().signal;
   const header = (name: string) => headers[name];
   await engine.perform({ method: 'POST', path: '', query: '', header, body, signal }, systemCaller);
+}
+
+/** An access token of one of the people, by way of the app that comes with the server. */
+export async function tokenFor(served: GuardedApp, login: keyof GuardedApp['people'], scope: string, patient?: string) {
+  return demoToken(served.control, {
+    user: served.people[login],
+    client: demoClient.id,
+    redirectUri: demoClient.redirectUris[0],
+    scope,
+    audience: `${served.url}/fhir`,
+    now: Date.now(),
+    ...(patient === undefined ? {} : { patient }),
+  });
 }
