@@ -22,15 +22,11 @@ export interface Compiled {
   after: Document | undefined;
 }
 
-/** Where the row's keys are: a deletion's lie in `old`. */
-export type KeyField = 'idx' | 'old';
-
 /**
- * A condition on rows of one type; conjuncts without a join are decided before any join is looked up. `self` is the
- * expression for the row's own "Type/id".
+ * A condition on rows of one type; conjuncts without a join are decided before any join is looked up.
  */
-export function compile(condition: Condition, field: KeyField = 'idx', self: Document | string = '$_id'): Compiled {
-  const joins = new Joins(field, self);
+export function compile(condition: Condition): Compiled {
+  const joins = new Joins();
   const parts = conjuncts(condition);
   const plain = parts.filter((part) => !hasJoin(part)).map((part) => joins.filterOf(part));
   const joined = parts.filter(hasJoin).map((part) => joins.filterOf(part));
@@ -121,34 +117,26 @@ function rangeFilter(field: 'lu' | 'ord', from: number | undefined, to: number |
 }
 
 /** An expression for the row's keys that start with a prefix. */
-export function keysWith(prefix: Key, field: KeyField = 'idx'): Document {
+export function keysWith(prefix: Key): Document {
   const { from, to } = prefixSpan(scalar(prefix));
   const cond = { $and: [{ $gte: ['$$k', literal(from)] }, { $lt: ['$$k', literal(to)] }] };
-  return { $filter: { input: { $ifNull: [`$${field}`, []] }, as: 'k', cond } };
+  return { $filter: { input: { $ifNull: ['$idx', []] }, as: 'k', cond } };
 }
 
 /** Collects the lookups that a condition needs while it becomes a filter. */
 class Joins {
   readonly stages: Document[] = [];
-  readonly #field: KeyField;
-  readonly #self: Document | string;
-
-  constructor(field: KeyField, self: Document | string) {
-    this.#field = field;
-    this.#self = self;
-  }
 
   filterOf(condition: Condition): Document {
-    const field = this.#field;
     switch (condition.kind) {
       case 'all':
         return {};
       case 'none':
         return NEVER;
       case 'key':
-        return { [field]: scalar(condition.key) };
+        return { idx: scalar(condition.key) };
       case 'span':
-        return { [field]: spanFilter(condition) };
+        return { idx: spanFilter(condition) };
       case 'term':
         return termFilter(condition);
       case 'ids':
@@ -165,11 +153,11 @@ class Joins {
       case 'not':
         return { $nor: [this.filterOf(condition.of)] };
       case 'refers': {
-        const ids = { $map: { input: keysWith(condition.prefix, field), as: 'k', in: rest('$$k', condition.prefix) } };
+        const ids = { $map: { input: keysWith(condition.prefix), as: 'k', in: rest('$$k', condition.prefix) } };
         return this.#join(ids, '_id', condition.to);
       }
       case 'referred':
-        return this.#join({ $concat: [literal(scalar(condition.prefix)), this.#self] }, 'idx', condition.by);
+        return this.#join({ $concat: [literal(scalar(condition.prefix)), '$_id'] }, 'idx', condition.by);
     }
   }
 

@@ -5,8 +5,9 @@ import { badCursor, readCursor, writeCursor } from '../cursor.ts';
 import type { Filter, HistorySearch, Page } from '../store.ts';
 import { allOf } from './compile.ts';
 import { Budget, told } from './faults.ts';
+import type { Joined } from './joined.ts';
 import { BY_ID, BY_UPDATED, type Collections, type HistoryDoc, PAST_BY_UPDATED, type ResourceDoc } from './layout.ts';
-import { type ReadDoc, visibleOf, visiblePast } from './read.ts';
+import { type ReadDoc, visible } from './read.ts';
 import { objectIdOf, rowOf } from './rows.ts';
 
 /** Versions looked at in one round: a narrow filter may drop most of them. */
@@ -31,7 +32,11 @@ interface Round {
   budget: Budget;
 }
 
-export async function historyPage(on: Collections, search: HistorySearch, filter: Filter): Promise<Page> {
+export async function historyPage(
+  { on, joined }: { on: Collections; joined: Joined },
+  search: HistorySearch,
+  filter: Filter,
+): Promise<Page> {
   const budget = new Budget(search.budgetMs);
   const about = `history ${search.type ?? ''}/${search.id ?? ''}`;
   let place = search.after === undefined ? undefined : placeOf(about, search.after);
@@ -42,7 +47,7 @@ export async function historyPage(on: Collections, search: HistorySearch, filter
   while (!isNothing && kept.length <= search.limit) {
     const size = Math.max(search.limit + 1 - kept.length, ROUND_MIN);
     const versions = await versionsOf(on, { types, names, search, place, size, budget });
-    kept.push(...(await visibleVersions(on, versions, filter, budget)));
+    kept.push(...(await visibleVersions({ on, joined }, versions, filter, budget)));
     const last = versions.at(-1);
     if (last === undefined || versions.length < size) break;
     place = placeAt(last);
@@ -139,7 +144,7 @@ function distinctVersions(sorted: readonly Version[]): Version[] {
 
 /** Visible are versions that the filter lets through, of resources whose current version it lets through as well. */
 async function visibleVersions(
-  on: Collections,
+  { on, joined }: { on: Collections; joined: Joined },
   versions: readonly Version[],
   filter: Filter,
   budget: Budget,
@@ -159,11 +164,11 @@ async function visibleVersions(
     );
     const found = await told(() => find.toArray());
     const currents = found.map((doc): ReadDoc => ({ ...doc, body: doc.isDeleted ? null : NO_BYTES }));
-    const current = await visibleOf(on, currents, condition);
+    const current = new Set((await visible(joined, currents, condition)).map((doc) => doc._id));
     const past = ofType.flatMap((version) => (version.isCurrent ? [] : [version.doc]));
-    const allowed = await visiblePast(on, past, condition);
+    const allowed = new Set(await visible(joined, past, condition));
     for (const version of ofType) {
-      const isAllowed = version.isCurrent || allowed.has(version.doc._id);
+      const isAllowed = version.isCurrent || allowed.has(version.doc);
       if (isAllowed && current.has(`${type}/${version.doc.id}`)) kept.add(version);
     }
   }

@@ -13,6 +13,7 @@ import { auditProblems } from './audit-verify.ts';
 import { Committer } from './commit.ts';
 import { faultOf, told } from './faults.ts';
 import { historyPage } from './history.ts';
+import { Joined } from './joined.ts';
 import { KeyWalker } from './key-walk.ts';
 import { collectionsOf, prepareLayout } from './layout.ts';
 import { mongoOutbox } from './outbox.ts';
@@ -87,13 +88,12 @@ function storeOf(client: MongoClient, options: StoreParts): Store {
   const { clock } = options;
   const db = client.db(options.database);
   const on = collectionsOf(db);
-  const reader = new Reader(on);
   // Each count is a round trip.
   const remembered = { sizes: sizesRemembered(0), walker: new KeyWalker() };
   const chains = new Chains();
   const committer = new Committer({ client, on, clock, chains }, options.after);
   const appender = new Appender(on, chains);
-  const context = { on, reader };
+  const context = { on, reader: new Reader(on), joined: new Joined(on) };
   let closing: Promise<void> | undefined;
   /** The driver would connect anew. */
   const whileOpen =
@@ -120,7 +120,7 @@ function storeOf(client: MongoClient, options: StoreParts): Store {
     count: whileOpen((alias: Alias, options: { cap: number; budgetMs: number }, filter: Filter) =>
       countMatches(on, alias, options, filter, remembered),
     ),
-    history: whileOpen((search: HistorySearch, filter: Filter) => historyPage(on, search, filter)),
+    history: whileOpen((search: HistorySearch, filter: Filter) => historyPage(context, search, filter)),
     keysIn: whileOpen((span: { from: Key; to: Key }, max: number) =>
       keysWithin(on, span, { max, budgetMs: limits.queryBudgetMs }),
     ),
