@@ -1,4 +1,5 @@
 // Access control put together: the authorization server, the people and their pages, on the store and before the engine.
+import { atThePages, seesOpen } from './at-the-pages.ts';
 import { type AuthorizationServer, createAuthorizationServer } from './auth/authorization-server.ts';
 import type { AuthEvent, AuthEventKind } from './auth/context.ts';
 import type { Authentication } from './auth/exchange.ts';
@@ -18,6 +19,7 @@ import { scopeQueryProblem } from './fhir/access/scope-query.ts';
 import type { SecurityEvent } from './fhir/audit/security-event.ts';
 import type { Caller, Principal } from './fhir/caller.ts';
 import type { Engine, FhirRequest } from './fhir/interaction.ts';
+import { clientRates } from './http/rate.ts';
 import { readIdentityProviders } from './identity-providers.ts';
 import { loadDefinitions } from './model/definitions.ts';
 import { installationSecret } from './secret.ts';
@@ -33,7 +35,7 @@ export interface AccessControl {
   authentication: Authentication<Principal>;
   server: AuthorizationServer;
   accounts: Accounts;
-  /** The principal of kept work as it is now: never more than it was; undefined once its grant is over. */
+  /** The principal of kept work as it is now: never more than it was; undefined once its grant or token is over. */
   renew(principal: Principal): Promise<Principal | undefined>;
   close(): Promise<void>;
 }
@@ -65,9 +67,11 @@ export async function openAccessControl(parts: AccessControlParts): Promise<Acce
     users: accounts.users,
     isOnline: (session) => accounts.sessions.isLive(session),
     reaches: patients.isSeen,
+    seesOpen: seesOpen({ store, users: accounts.users, callerOf: engine.callerOf }),
     checkScopeQuery: (type, query) => scopeQueryProblem(type, query, loadDefinitions()),
     record,
     onFault,
+    ...(config.limitsRates ? { rates: clientRates(clock.now) } : {}),
     registration: config.registration,
     managementUrl: `${issuer}/auth/account`,
     externalIssuers: config.issuers === undefined ? [] : readIssuers(config.issuers),
@@ -91,7 +95,6 @@ export async function openAccessControl(parts: AccessControlParts): Promise<Acce
   return {
     authentication: {
       ...server,
-      authenticate: recordingRefusals(server.authenticate, engine),
       routes: [...server.routes, ...pages.routes],
     },
     server,
@@ -101,22 +104,6 @@ export async function openAccessControl(parts: AccessControlParts): Promise<Acce
       await external.close();
       await server.close();
     },
-  };
-}
-
-/** A token that is refused is on record; a request without any says of nobody that they tried. */
-function recordingRefusals(
-  authenticate: Authentication<Principal>['authenticate'],
-  engine: GuardedEngine,
-): Authentication<Principal>['authenticate'] {
-  return async (authorization, address) => {
-    try {
-      return await authenticate(authorization, address);
-    } catch (error) {
-      if (authorization !== undefined && error instanceof FhirError && error.kind === 'login')
-        await engine.record({ kind: 'token-refused', outcome: 'denied', address, detail: error.message });
-      throw error;
-    }
   };
 }
 
@@ -147,8 +134,7 @@ function changeOf({ users }: Accounts, server: AuthorizationServer): Accounts['u
 }
 
 async function renewed(principal: Principal, server: AuthorizationServer): Promise<Principal | undefined> {
-  // Tokens of other issuers have no grant here; what they may do is what is configured.
-  if (principal.grant.startsWith('external:')) return principal;
+  if (principal.grant.startsWith('external:')) return server.renewedExternal(principal);
   const now = await server.principalOf(principal.grant);
   if (now === undefined) return undefined;
   return { ...now, scopes: principal.scopes.filter((scope) => now.scopes.some((outer) => covers(outer, scope))) };
@@ -167,7 +153,7 @@ function patientsOf(engine: GuardedEngine, { users }: Accounts): Patients {
     const person = await users.get(user);
     if (person?.isEnabled !== true) return undefined;
     try {
-      const { body } = await engine.perform(requestFor(path, query), engine.callerOf(atThePages(person)));
+      const { body } = await engine.perform(requestFor(path, query), engine.callerOf(atThePages(person, 'Patient')));
       return body === undefined ? undefined : JSON.parse(textOf(body));
     } catch (error) {
       // What the person may not see is not there.
@@ -194,18 +180,6 @@ function patientsOf(engine: GuardedEngine, { users }: Accounts): Patients {
 
 /** https://hl7.org/fhir/R4/search.html#escaping */
 const asSearchValue = (word: string): string => word.replace(/[\\$,|]/g, '\\$&');
-
-/** A person who sits at our own pages: all that their roles reach, to be read. */
-function atThePages(user: Awaited<ReturnType<Accounts['users']['get']>> & object): Principal {
-  const { id, fhirUser, roles, clearance } = user;
-  return {
-    user: { id, ...(fhirUser === undefined ? {} : { fhirUser }), roles, clearance },
-    client: 'careloom',
-    grant: `pages:${id}`,
-    scopes: [{ level: 'user', type: 'Patient', can: ['r', 's'] }],
-    purpose: 'TREAT',
-  };
-}
 
 function requestFor(path: string, query: string): FhirRequest {
   const signal = AbortSignal.timeout(10_000);

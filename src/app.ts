@@ -74,6 +74,7 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
     },
     async listen() {
       await engine.upgradeIndex();
+      await recordWhetherOn();
       if (config.audit) auditUpkeep = await openAuditUpkeep();
       const address = await (await app.server()).listen({ host: config.host, port: config.port });
       engine.background?.start();
@@ -107,6 +108,11 @@ export async function createApp(config: Config, overrides: Overrides = {}): Prom
     return openAccessControl({ config, store, engine, clock, onFault });
   }
 
+  async function recordWhetherOn(): Promise<void> {
+    const { recordSwitch } = await import('./audit-switch.ts');
+    await recordSwitch({ store, clock, isOn: config.audit });
+  }
+
   async function openAuditUpkeep(): Promise<AuditUpkeep> {
     const { startAuditUpkeep } = await import('./audit-upkeep.ts');
     return startAuditUpkeep({ config, store, clock, log, version, record: engine.record });
@@ -135,6 +141,7 @@ function accessOf(config: Config, engine: GuardedEngine, control: AccessControl 
     acceptsPlainHttp,
     limitsRates,
     metricsFrom,
+    ...(config.audit ? { record: engine.record } : {}),
   };
 }
 
@@ -180,6 +187,7 @@ async function openEngine({ config, store, clock, log, renew }: EngineParts): Pr
     software: { name: 'careloom', version, date: releaseDate },
     checkReferences: config.references === 'check',
     audit: config.audit,
+    outsideClients: config.outsideClients,
     ...(config.auth === 'off' ? {} : { renew, security: securityOf(config.baseUrl) }),
     onFault: (error, kind) => log.error('background work failed', error, { interaction: kind }),
     ...(config.linkSecret === undefined ? {} : { linkSecret: config.linkSecret }),

@@ -26,6 +26,12 @@ export interface Config {
   audit: boolean;
   /** File that signed checkpoints of the audit record are added to. */
   auditCheckpoints: string | undefined;
+  /** Whole months of the audit record that are not sealed. */
+  auditHotMonths: number;
+  /** Years after which the audit record is purged; undefined: never. */
+  auditYears: number | undefined;
+  /** Ids of clients outside of the covered entity: what they are shown is a disclosure. */
+  outsideClients: readonly string[];
   /** File that names other authorization servers whose tokens count. */
   issuers: string | undefined;
   /** File that names other identity providers that people may sign in by. */
@@ -146,6 +152,27 @@ export const settings: readonly Setting[] = [
     fallback: 'none',
     accepts: 'a file, best on another machine or volume',
     description: 'Where signed checkpoints of the audit record are added, which show if its end was cut off.',
+    schema: { type: 'string', minLength: 1 },
+  },
+  {
+    name: 'CARELOOM_AUDIT_HOT_MONTHS',
+    fallback: '13',
+    accepts: 'a whole number from 1 to 120',
+    description: 'Whole months of the audit record that stay as rows; older ones are sealed in packed segments.',
+    schema: { type: 'string', pattern: '^([1-9]|[1-9][0-9]|1[01][0-9]|120)$' },
+  },
+  {
+    name: 'CARELOOM_AUDIT_YEARS',
+    fallback: '6',
+    accepts: 'a whole number from 1 to 100, or forever',
+    description: 'Years after which segments of the audit record are purged, unless there is a legal hold.',
+    schema: { type: 'string', pattern: '^([1-9]|[1-9][0-9]|100|forever)$' },
+  },
+  {
+    name: 'CARELOOM_OUTSIDE_CLIENTS',
+    fallback: 'none',
+    accepts: 'ids of clients, with commas between them',
+    description: 'Clients of others, outside of the practice: what they are shown is on record as a disclosure.',
     schema: { type: 'string', minLength: 1 },
   },
   {
@@ -304,6 +331,9 @@ type AccessSetting =
   | 'secret'
   | 'audit'
   | 'auditCheckpoints'
+  | 'auditHotMonths'
+  | 'auditYears'
+  | 'outsideClients'
   | 'issuers'
   | 'identityProviders'
   | 'registration'
@@ -321,6 +351,9 @@ function accessSettings(given: Record<string, string>): Pick<Config, AccessSetti
     secret: given.CARELOOM_SECRET,
     audit: (given.CARELOOM_AUDIT ?? auth) === 'on',
     auditCheckpoints: given.CARELOOM_AUDIT_CHECKPOINTS,
+    auditHotMonths: Number(given.CARELOOM_AUDIT_HOT_MONTHS ?? '13'),
+    auditYears: given.CARELOOM_AUDIT_YEARS === 'forever' ? undefined : Number(given.CARELOOM_AUDIT_YEARS ?? '6'),
+    outsideClients: listOf(given.CARELOOM_OUTSIDE_CLIENTS ?? ''),
     issuers: given.CARELOOM_ISSUERS,
     identityProviders: given.CARELOOM_IDENTITY_PROVIDERS,
     registration: registration === 'token' || registration === 'approval' ? registration : 'off',

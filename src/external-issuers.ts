@@ -29,6 +29,7 @@ const schema = {
         properties: { client: { type: 'string', minLength: 1 }, scope: { type: 'string', minLength: 1 } },
       },
       scopes: { type: 'array', minItems: 1, items: { type: 'string', pattern: '^system/' } },
+      clients: texts,
     },
   },
 } as const;

@@ -10,7 +10,7 @@ import { systemClock } from '../src/base/clock.ts';
 import { openMongoStore } from '../src/store/mongo/open.ts';
 import { openSqliteStore } from '../src/store/sqlite/open.ts';
 import type { Store } from '../src/store/store.ts';
-import { type Acknowledged, auditContradictions, killWriter } from './support/audit-load.ts';
+import { type Acknowledged, auditContradictions, killWriter, sealedSegments } from './support/audit-load.ts';
 import { CrashLoad, send } from './support/crash-load.ts';
 import { engineOn } from './support/engine.ts';
 import { type Mongod, startMongod, withDatabase } from './support/mongod.ts';
@@ -97,20 +97,23 @@ async function killServers(t: Test, place: Place): Promise<void> {
   );
 }
 
-/** Each write has its row in the audit record, each row its write, and no chain has a gap. */
+/** Each write has its row in the audit record, each row its write, and no chain has a gap, sealed or not. */
 async function killWriters(t: Test, { url, open }: Place): Promise<void> {
   const random = seeded(seed);
   const acknowledged: Acknowledged[] = [];
+  let segments = 0;
   for (let round = 0; round < writerRounds; round++) {
     acknowledged.push(...(await killWriter(url, { round, ms: 50 + below(random, 400) })));
     const store = await open();
     const problems = await auditContradictions(store, acknowledged);
     for await (const problem of store.verify({})) problems.push(problem);
+    segments = await sealedSegments(store);
     await store.close();
     t.strictSame(problems.slice(0, 10), [], `round ${round + 1}: ${acknowledged.length} acknowledged so far`);
     if (problems.length > 0) break;
   }
   t.ok(acknowledged.length > writerRounds * 10, 'there was load');
+  t.ok(segments > writerRounds, 'and rows were sealed meanwhile');
 }
 
 function startOn(url: string): Promise<ServerProcess> {

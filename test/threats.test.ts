@@ -102,6 +102,11 @@ const threats: Readonly<Record<number, Threat>> = {
         'threat 13: a page shows what may be seen when it is asked for',
         'threat 13: the status of a job is for the grant that began it',
       ],
+      'http/kept-work.test.ts': [
+        'threat 13: a grant that is revoked in the middle of a job',
+        'threat 13: a token of another issuer that ends in the middle of a job',
+        'threat 13: what was found while the right ended is not kept',
+      ],
     },
   },
   14: {
@@ -284,6 +289,7 @@ const threats: Readonly<Record<number, Threat>> = {
       'auth/app-launch.test.ts': ['threat 38: a launch widens nobody’s reach'],
       'auth/pages-consent.test.ts': ['threat 38: a launch is for the person', 'threat 38: no form makes a patient'],
       'fhir/access/rules-roles.test.ts': ['threat 38: the launch does not widen'],
+      'http/launch.test.ts': ['threat 38: what is another’s, hidden or unknown', 'threat 38: it is looked at again'],
     },
   },
   39: {
@@ -301,6 +307,7 @@ const threats: Readonly<Record<number, Threat>> = {
         'threat 40: checkpoints that were changed',
       ],
       'fhir/audit/recorder.test.ts': ['threat 40: an answer that cannot be recorded is not sent'],
+      'fhir/audit/segments.test.ts': ['threat 40: a sealed record verifies'],
     },
   },
 };

@@ -11,6 +11,7 @@ import { type Clients, createClients } from './clients.ts';
 import { createCodes } from './codes.ts';
 import type { AuthContext } from './context.ts';
 import { type DiscoveryOptions, discoveryRoutes } from './discovery.ts';
+import { createDpopProofs } from './dpop.ts';
 import type { Authentication } from './exchange.ts';
 import { createExternalTokens, type ExternalIssuer } from './external-issuers.ts';
 import { createGrants, type Grants } from './grants.ts';
@@ -22,6 +23,7 @@ import { createKeys } from './keys.ts';
 import { createLaunches, type Launches } from './launch.ts';
 import { launchRoute } from './launch-route.ts';
 import { createPrincipals } from './principals.ts';
+import { createPushedRequests, pushedRequestRoute } from './pushed-requests.ts';
 import { registerRoute } from './register.ts';
 import { revokeRoute } from './revoke.ts';
 import { tokenRoute } from './token.ts';
@@ -45,6 +47,8 @@ export interface AuthorizationServer extends Authentication<Principal> {
    * revoked or is over, its client is disabled, or its user.
    */
   principalOf(grant: string): Promise<Principal | undefined>;
+  /** The same for a principal of another issuer's token, which has no grant here. */
+  renewedExternal(principal: Principal): Principal | undefined;
   /** A user's rights changed: what is remembered of their tokens is looked up anew. */
   forgetUser(id: string): void;
   close(): Promise<void>;
@@ -67,12 +71,15 @@ export function createAuthorizationServer(options: AuthorizationServerOptions): 
   });
   const principals = createPrincipals(context, { clients, grants });
   const externalTokens = createExternalTokens(externalIssuers, { ...context, keySets });
-  const bearer = createBearer(context, { tokens, principals, externalTokens });
+  const proofs = createDpopProofs(context);
+  const bearer = createBearer(context, { tokens, principals, externalTokens, proofs });
   const authentication = createClientAuthentication(context, { clients, keySets });
   const interactions = createInteractions(context, { clients, codes, grants });
   const launches = createLaunches(context, clients);
+  const pushedRequests = createPushedRequests(context);
   const keys = createKeys({ ...context, secret });
-  const parts = { clients, codes, grants, tokens, keys, principals, bearer, authentication, interactions, launches };
+  const kept = { clients, codes, grants, tokens, keys, interactions, launches, pushedRequests };
+  const parts = { ...kept, principals, bearer, authentication, proofs };
 
   return {
     clients,
@@ -82,14 +89,17 @@ export function createAuthorizationServer(options: AuthorizationServerOptions): 
     routes: [
       ...discoveryRoutes(context, { registration, keys, ...(managementUrl === undefined ? {} : { managementUrl }) }),
       ...authorizeRoutes(context, parts),
+      pushedRequestRoute(context, parts),
       tokenRoute(context, parts),
       introspectRoute(context, parts),
       revokeRoute(context, parts),
       launchRoute(context, parts),
       ...(registration === 'off' ? [] : [registerRoute(context, { clients, policy: registration })]),
     ],
-    authenticate: (authorization) => bearer.authenticate(authorization),
+    authenticate: (authorization, _address, proof) =>
+      bearer.authenticate(authorization, proof && { ...proof, url: `${context.baseUrl}${proof.path}` }),
     principalOf: async (grant) => (await principals.of(grant))?.principal,
+    renewedExternal: (principal) => externalTokens.renewed(principal),
     forgetUser: (id) => bearer.forget((principal) => principal.user?.id === id),
     close: () => outbound.close(),
   };

@@ -9,12 +9,16 @@ import { isInTime, isSignedBy, type Jwt, keyFor, readJwt, type SigningAlgorithm 
 import { createKept } from './kept.ts';
 import type { KeySets } from './key-sets.ts';
 import { lifetimes } from './lifetimes.ts';
-import { OAuthError, parameter } from './oauth-error.ts';
+import { OAuthError, parameter, tooOften } from './oauth-error.ts';
 import { hashOf, matchesHash } from './secret-value.ts';
+import { networkOf } from './users/lockout.ts';
 
 export const assertionAlgorithms: readonly SigningAlgorithm[] = ['RS384', 'ES384'];
 
 export const assertionType = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
+
+/** What of a form is about the client, not about what it asks for. */
+export const authenticationParameters = ['client_id', 'client_assertion', 'client_assertion_type'] as const;
 
 export interface ClientAuthentication {
   /** The client; undefined when the request names none. Throws OAuthError when it names one and does not prove it. */
@@ -32,9 +36,11 @@ export function createClientAuthentication(context: AuthContext, parts: Parts): 
     async clientOf(request) {
       const claimed = claimOf(request);
       if (claimed === undefined) return undefined;
+      checkGuesses(claimed, request);
       const client = await parts.clients.get(claimed.id);
-      const problem = await problemOf(claimed, client);
+      const problem = await problemOf(claimed, client, request.path);
       if (problem === undefined && client !== undefined) return client;
+      context.rates?.proofs.take(guesserOf(claimed, request));
       const { address, id } = request;
       const about = { ...(client === undefined ? {} : { client: client.id }), address, request: id };
       const reason = problem ?? 'unknown';
@@ -44,7 +50,14 @@ export function createClientAuthentication(context: AuthContext, parts: Parts): 
     },
   };
 
-  async function problemOf(claimed: Claimed, client: Client | undefined): Promise<string | undefined> {
+  /** Whoever was wrong too often is not even looked at, nor put on the record, until some time is over. */
+  function checkGuesses(claimed: Claimed, request: AuthRequest): void {
+    const seconds = context.rates?.proofs.wait(guesserOf(claimed, request)) ?? 0;
+    if (seconds > 0)
+      throw tooOften(`this client failed too often to prove who it is; it may try again in ${seconds} s`, seconds);
+  }
+
+  async function problemOf(claimed: Claimed, client: Client | undefined, path: string): Promise<string | undefined> {
     if (client === undefined) return 'unknown client';
     if (client.state !== 'active') return `client is ${client.state}`;
     if (client.authentication !== claimed.method) return `client is registered for ${client.authentication}`;
@@ -53,12 +66,16 @@ export function createClientAuthentication(context: AuthContext, parts: Parts): 
       return client.secretHash !== undefined && matchesHash(claimed.secret, client.secretHash)
         ? undefined
         : 'wrong secret';
-    return assertionProblem(claimed, client);
+    return assertionProblem(claimed, client, path);
   }
 
   /** The checks that cost nothing come first; the replay check last, so that only a good assertion is remembered. */
-  async function assertionProblem({ text, jwt }: Claimed & { method: 'private_key_jwt' }, client: Client) {
-    const problem = claimsProblem(jwt, client, context);
+  async function assertionProblem(
+    { text, jwt }: Claimed & { method: 'private_key_jwt' },
+    client: Client,
+    path: string,
+  ): Promise<string | undefined> {
+    const problem = claimsProblem(jwt, client, path, context);
     if (problem !== undefined) return problem;
     const { keySets } = parts;
     const { kid, jku } = jwt.header;
@@ -66,23 +83,34 @@ export function createClientAuthentication(context: AuthContext, parts: Parts): 
     const keys = client.jwksUri === undefined ? (client.jwks ?? []) : await keySets.keysAt(client.jwksUri, kid);
     const key = keyFor(jwt.header, { keys, algorithms: assertionAlgorithms });
     if (key === undefined) return 'no single key with this kid and type';
-    if (!(await isSignedBy(text, jwt, key))) return 'wrong signature';
+    if (!isSignedBy(text, jwt, key)) return 'wrong signature';
     const expires = Number(jwt.claims.exp) * 1000 + lifetimes.assertionSkew + 1;
     const isNew = await jtis.add(hashOf(`${client.id} ${String(jwt.claims.jti)}`), true, expires);
     return isNew ? undefined : 'jti was used before';
   }
 }
 
-function claimsProblem({ header, claims }: Jwt, client: Client, { clock, issuer }: AuthContext): string | undefined {
+/** `path`: of the endpoint that is asked. */
+function claimsProblem(
+  { header, claims }: Jwt,
+  client: Client,
+  path: string,
+  { clock, issuer }: AuthContext,
+): string | undefined {
   const skewS = lifetimes.assertionSkew / 1000;
   if (header.typ !== 'JWT') return 'typ is not JWT';
   if (claims.iss !== client.id || claims.sub !== client.id) return 'iss and sub are not the client';
   // One text, not a list: an assertion that is good elsewhere could have been sent here by whoever received it there.
-  if (claims.aud !== `${issuer}/auth/token` && claims.aud !== issuer) return 'aud is not this server alone';
+  const { aud } = claims;
+  if (aud !== `${issuer}/auth/token` && aud !== issuer && aud !== `${issuer}${path}`)
+    return 'aud is not this server alone';
   if (!isInTime(claims, { nowMs: clock.now(), skewS, lifeMaxS: lifetimes.assertion / 1000 })) return 'not in time';
   const { jti } = claims;
   return typeof jti === 'string' && jti !== '' && jti.length <= 512 ? undefined : 'no jti';
 }
+
+/** Of one network: wrong proofs from elsewhere, which anybody can send, do not shut out the client itself. */
+const guesserOf = ({ id }: Claimed, { address }: AuthRequest): string => `${networkOf(address)} ${id.slice(0, 64)}`;
 
 type Claimed =
   | { method: 'none'; id: string }

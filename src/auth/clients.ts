@@ -34,6 +34,10 @@ export interface Client {
   /** A backend service with a part of the work: its roles (`lab`), and on whose behalf (`Organization/1`). */
   service?: { reference: string; roles: readonly string[] };
   launchUrl?: string;
+  /** Its authorization requests are pushed, or refused. RFC 9126 section 6 */
+  requiresPushedRequests?: true;
+  /** Its access tokens are bound to a key of its own, or not issued. RFC 9449 section 5.2 */
+  bindsTokens?: true;
   /** May learn of tokens that others were given. */
   isResourceServer: boolean;
   /** Ours: may launch other apps, and needs no consent. */
@@ -60,6 +64,8 @@ export interface Registration {
   scopes: readonly string[];
   service?: Client['service'];
   launchUrl?: string;
+  requiresPushedRequests?: boolean;
+  bindsTokens?: boolean;
   isResourceServer?: boolean;
   isFirstParty?: boolean;
   isUnverified?: boolean;
@@ -166,6 +172,8 @@ function clientOf(
     scopes,
     ...(service === undefined ? {} : { service }),
     ...(launchUrl === undefined ? {} : { launchUrl }),
+    ...(registration.requiresPushedRequests === true ? { requiresPushedRequests: true } : {}),
+    ...(registration.bindsTokens === true ? { bindsTokens: true } : {}),
     isResourceServer,
     isFirstParty,
     isUnverified,

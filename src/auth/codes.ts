@@ -10,6 +10,8 @@ export interface Code {
   redirectUri: string;
   codeChallenge: string;
   nonce?: string;
+  /** Thumbprint of the key that has to be shown for it. */
+  jkt?: string;
   isUsed: boolean;
 }
 

@@ -1,7 +1,9 @@
 // What an app learns before it begins: endpoints and capabilities, for SMART and for OpenID Connect, and the public keys.
 // https://hl7.org/fhir/smart-app-launch/conformance.html, https://openid.net/specs/openid-connect-discovery-1_0.html
+import { promptsSupported } from './authorization-request.ts';
 import { assertionAlgorithms } from './client-authentication.ts';
 import type { AuthContext } from './context.ts';
+import { proofAlgorithms } from './dpop.ts';
 import type { AuthAnswer, AuthRoute } from './exchange.ts';
 import type { Keys } from './keys.ts';
 import { jsonEndpoint } from './oauth-error.ts';
@@ -91,6 +93,7 @@ function openIdConfiguration(context: AuthContext, options: DiscoveryOptions): R
     scopes_supported: [...otherScopes],
     subject_types_supported: ['public'],
     id_token_signing_alg_values_supported: ['RS256'],
+    prompt_values_supported: promptsSupported,
     claims_supported: ['iss', 'sub', 'aud', 'exp', 'iat', 'auth_time', 'amr', 'nonce', 'fhirUser'],
     request_parameter_supported: false,
     request_uri_parameter_supported: false,
@@ -105,6 +108,8 @@ function endpoints({ issuer }: AuthContext, { registration }: DiscoveryOptions):
     issuer,
     jwks_uri: `${issuer}/auth/jwks`,
     authorization_endpoint: `${issuer}/auth/authorize`,
+    pushed_authorization_request_endpoint: `${issuer}/auth/par`,
+    require_pushed_authorization_requests: false,
     token_endpoint: `${issuer}/auth/token`,
     token_endpoint_auth_methods_supported: methods,
     token_endpoint_auth_signing_alg_values_supported: assertionAlgorithms,
@@ -116,6 +121,7 @@ function endpoints({ issuer }: AuthContext, { registration }: DiscoveryOptions):
     grant_types_supported: ['authorization_code', 'refresh_token', 'client_credentials'],
     response_types_supported: ['code'],
     response_modes_supported: ['query'],
+    dpop_signing_alg_values_supported: proofAlgorithms,
     code_challenge_methods_supported: ['S256'],
     authorization_response_iss_parameter_supported: true,
   };

@@ -54,5 +54,12 @@ export interface AuthRoute {
 /** What the edge needs of this layer. Throws FhirError('login') where there is no valid token. */
 export interface Authentication<Who> {
   routes: readonly AuthRoute[];
-  authenticate(authorization: string | undefined, address: string): Promise<Who>;
+  authenticate(authorization: string | undefined, address: string, proof?: Proof): Promise<Who>;
+}
+
+/** The header `DPoP` of a request to the FHIR base, and the request: its path is below the base, with a slash. */
+export interface Proof {
+  dpop: string;
+  method: string;
+  path: string;
 }

@@ -6,7 +6,7 @@ import type { AuthContext } from './context.ts';
 import { isInTime, isSignedBy, type Jwt, keyFor, readJwt, type SigningAlgorithm } from './jwt.ts';
 import type { KeySets } from './key-sets.ts';
 import { lifetimes } from './lifetimes.ts';
-import { coversToken, parseScope, resourceScopes } from './scopes.ts';
+import { covers, coversToken, parseScope, resourceScopes } from './scopes.ts';
 
 export interface ExternalIssuer {
   /** Compared as a text with the claim `iss`. */
@@ -21,11 +21,21 @@ export interface ExternalIssuer {
   claims: { client: string; scope: string };
   /** system/ scopes that its tokens can at most have; what they ask beyond is not given. */
   scopes: readonly string[];
+  /** Clients whose tokens count; absent: all that the issuer has. */
+  clients?: readonly string[];
 }
 
 export interface ExternalTokens {
-  /** Who a JWT of a configured issuer stands for, and until when (ms); undefined for any other text. */
-  principalOf(token: string): Promise<{ principal: Principal; expires: number } | undefined>;
+  /**
+   * Who a JWT of a configured issuer stands for, until when (ms), and the thumbprint of the key that it is bound to, if any;
+   * undefined for any other text.
+   */
+  principalOf(token: string): Promise<{ principal: Principal; expires: number; jkt?: string } | undefined>;
+  /**
+   * The principal of such a token as it is by what is configured now; undefined when the token is over, or its issuer or
+   * client does not count any more. Whether the issuer revoked it is not known: it would have to be asked.
+   */
+  renewed(principal: Principal): Principal | undefined;
 }
 
 type Options = Pick<AuthContext, 'clock' | 'checkScopeQuery'> & { keySets: KeySets };
@@ -40,14 +50,27 @@ export function createExternalTokens(issuers: readonly ExternalIssuer[], options
       if (jwt === undefined || issuer === undefined || !isAcceptable(jwt, issuer, options)) return undefined;
       const keys = await options.keySets.keysAt(issuer.jwksUri, jwt.header.kid);
       const key = keyFor(jwt.header, { keys, algorithms: issuer.algorithms });
-      if (key === undefined || !(await isSignedBy(token, jwt, key))) return undefined;
-      const principal = principalFor(jwt, issuer, options);
-      return principal === undefined
-        ? undefined
-        : { principal, expires: Number(jwt.claims.exp) * 1000 + lifetimes.tokenSkew };
+      if (key === undefined || !isSignedBy(token, jwt, key)) return undefined;
+      const expires = Number(jwt.claims.exp) * 1000 + lifetimes.tokenSkew;
+      const principal = principalFor(jwt, issuer, expires, options);
+      return principal === undefined ? undefined : { principal, expires, ...boundTo(jwt) };
+    },
+    renewed(principal) {
+      const { external, client, scopes } = principal;
+      const issuer = external === undefined ? undefined : byName.get(external.issuer);
+      if (external === undefined || issuer === undefined || options.clock.now() >= external.expires) return undefined;
+      if (!counts(issuer, client.slice(nameOf(issuer, '').length))) return undefined;
+      const ceiling = resourceScopes(issuer.scopes);
+      const left = scopes.filter((scope) => ceiling.some((outer) => covers(outer, scope)));
+      return left.length === 0 ? undefined : { ...principal, scopes: left };
     },
   };
 }
+
+/** Of a client, here: two issuers may use the same id for two. */
+const nameOf = ({ issuer }: ExternalIssuer, client: string): string => `${issuer}#${client}`;
+
+const counts = ({ clients }: ExternalIssuer, client: string): boolean => clients?.includes(client) !== false;
 
 function isAcceptable({ header, claims }: Jwt, issuer: ExternalIssuer, { clock }: Options): boolean {
   const type = header.typ?.toLowerCase().replace(/^application\//, '');
@@ -57,15 +80,32 @@ function isAcceptable({ header, claims }: Jwt, issuer: ExternalIssuer, { clock }
     type !== undefined &&
     issuer.types.includes(type) &&
     audiences.includes(issuer.audience) &&
-    isInTime(claims, { nowMs: clock.now(), skewS: lifetimes.tokenSkew / 1000 })
+    isInTime(claims, { nowMs: clock.now(), skewS: lifetimes.tokenSkew / 1000 }) &&
+    (claims.cnf === undefined || thumbprintIn(claims) !== undefined)
   );
 }
 
+/** Bound to a key that is shown by DPoP, RFC 9449 section 6.1; what is bound in another way we cannot check, nor take. */
+function thumbprintIn({ cnf }: Jwt['claims']): string | undefined {
+  if (typeof cnf !== 'object' || cnf === null || Object.keys(cnf).join() !== 'jkt' || !('jkt' in cnf)) return undefined;
+  return typeof cnf.jkt === 'string' ? cnf.jkt : undefined;
+}
+
+function boundTo({ claims }: Jwt): { jkt?: string } {
+  const jkt = thumbprintIn(claims);
+  return jkt === undefined ? {} : { jkt };
+}
+
 /** Machines alone: without a system/ scope within the ceiling there is nothing to stand for. */
-function principalFor({ claims }: Jwt, issuer: ExternalIssuer, { checkScopeQuery }: Options): Principal | undefined {
+function principalFor(
+  { claims }: Jwt,
+  issuer: ExternalIssuer,
+  expires: number,
+  { checkScopeQuery }: Options,
+): Principal | undefined {
   const client = claims[issuer.claims.client];
   const scope = claims[issuer.claims.scope];
-  if (typeof client !== 'string' || client === '' || client.length > 256) return undefined;
+  if (typeof client !== 'string' || client === '' || client.length > 256 || !counts(issuer, client)) return undefined;
   const asked: unknown[] = typeof scope === 'string' ? scope.split(' ') : Array.isArray(scope) ? scope : [];
   const granted = asked.filter(
     (text): text is string =>
@@ -75,6 +115,7 @@ function principalFor({ claims }: Jwt, issuer: ExternalIssuer, { checkScopeQuery
   );
   const scopes = resourceScopes(granted).filter(({ level }) => level === 'system');
   if (scopes.length === 0) return undefined;
-  const name = `${issuer.issuer}#${client}`;
-  return { client: name, grant: `external:${name}`, scopes, purpose: 'TREAT' };
+  const name = nameOf(issuer, client);
+  const external = { issuer: issuer.issuer, expires };
+  return { client: name, grant: `external:${name}`, scopes, purpose: 'TREAT', external };
 }

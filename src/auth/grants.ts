@@ -1,7 +1,7 @@
 // What was granted: by whom, to which client, for what. Codes and tokens name a grant, and live no longer than it does; so
 // ending it is the removal of one record.
 import { allKept } from './change.ts';
-import type { AuthContext } from './context.ts';
+import type { AuthContext, AuthUser } from './context.ts';
 import type { LaunchContext } from './interaction.ts';
 import { createKept, type Kept } from './kept.ts';
 
@@ -21,6 +21,8 @@ export interface Grant {
   amr: readonly string[];
   /** The browser session that online_access lasts as long as. */
   session: string;
+  /** Of the person when they decided; absent for 0. */
+  epoch?: number;
   /** Milliseconds since the epoch. */
   created: number;
   expires: number;
@@ -41,6 +43,8 @@ export interface Grants {
 
 /** What the token endpoint needs beyond that. */
 export interface GrantBook extends Grants {
+  /** As it is kept, for whoever reads its person as well: it counts if `standsFor` them. */
+  kept(id: string): Promise<Grant | undefined>;
   /** Kept until `until`, unless its code is redeemed before. */
   begin(grant: Grant, until: number): Promise<void>;
   /** Its code was redeemed: it lives until it expires. Undefined when it was revoked meanwhile. */
@@ -49,18 +53,29 @@ export interface GrantBook extends Grants {
   touch(id: string): Promise<void>;
 }
 
-type Options = Pick<AuthContext, 'records' | 'clock' | 'record'> & {
+/** Grows whenever all that a person granted is ended: what was granted under another number is over, wherever it is kept. */
+export const grantEpochOf = (user: Pick<AuthUser, 'ended'> | undefined): number => user?.ended?.grants ?? 0;
+
+/** Whether it is this person's, who has not ended all that they granted since. */
+export const standsFor = ({ user, epoch = 0 }: Grant, person: AuthUser | undefined): boolean =>
+  user === person?.id && epoch === grantEpochOf(person);
+
+type Options = Pick<AuthContext, 'records' | 'clock' | 'record' | 'users'> & {
   /** Told of each grant that was ended. */
   onEnd(id: string): void;
 };
 
-export function createGrants({ records, clock, record, onEnd }: Options, listedMax: number): GrantBook {
+export function createGrants({ records, clock, record, users, onEnd }: Options, listedMax: number): GrantBook {
   const kept: Kept<Grant> = createKept(records, 'grant');
   /** `<user> <grant>`, so that those of one person stand together. */
   const byUser: Kept<true> = createKept(records, 'grant-of-user');
 
   const book: GrantBook = {
-    get: async (id) => (await kept.get(id))?.value,
+    kept: async (id) => (await kept.get(id))?.value,
+    async get(id) {
+      const found = await kept.get(id);
+      return found !== undefined && (await isStanding(found.value)) ? found.value : undefined;
+    },
     async ofUser(user) {
       const found = await Promise.all((await idsOf(user)).map((id) => book.get(id)));
       return found
@@ -68,7 +83,7 @@ export function createGrants({ records, clock, record, onEnd }: Options, listedM
         .sort((one, other) => other.created - one.created);
     },
     async revoke(id, by) {
-      const grant = await book.get(id);
+      const grant = (await kept.get(id))?.value;
       if (grant === undefined || !(await kept.remove(id))) return false;
       onEnd(id);
       await byUser.remove(`${grant.user} ${id}`);
@@ -101,7 +116,7 @@ export function createGrants({ records, clock, record, onEnd }: Options, listedM
     },
     async confirm(id) {
       const found = await kept.get(id);
-      if (found === undefined) return undefined;
+      if (found === undefined || !(await isStanding(found.value))) return undefined;
       const grant = { ...found.value, lastUsed: clock.now() };
       return (await kept.replace(id, found, grant, grant.expires)) ? grant : undefined;
     },
@@ -112,6 +127,10 @@ export function createGrants({ records, clock, record, onEnd }: Options, listedM
     },
   };
   return book;
+
+  async function isStanding({ user, epoch = 0 }: Grant): Promise<boolean> {
+    return epoch === grantEpochOf(await users.get(user));
+  }
 
   async function idsOf(user: string): Promise<string[]> {
     const ids: string[] = [];

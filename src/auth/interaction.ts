@@ -17,6 +17,14 @@ export interface Interaction {
   state?: string;
   nonce?: string;
   codeChallenge: string;
+  /** Thumbprint of the key that the app wants its code bound to. */
+  jkt?: string;
+  /** The person has to have signed in at this time or later, ms since the epoch. */
+  loginSince?: number;
+  /** What the app believes the person's login name to be. */
+  loginHint?: string;
+  /** The person is asked even where an app of ours would not ask. */
+  asksConsent?: true;
   /** As asked for: scope tokens that the client is registered for, in the order asked. */
   scopes: readonly string[];
   /** What the EHR said when it launched the app; the launch id is spent. */
@@ -42,6 +50,10 @@ export function isBound({ binding }: Interaction, request: Pick<AuthRequest, 'co
   return held !== undefined && hash('sha256', held, 'base64url') === binding;
 }
 
+/** Whether a login is as fresh as the app wants it. `authTime`: ms since the epoch. */
+export const isFreshFor = ({ loginSince }: Pick<Interaction, 'loginSince'>, authTime: number): boolean =>
+  loginSince === undefined || authTime >= loginSince;
+
 /** What a launch fixes before the app asks. `user`: for whom it was made; nobody else may use it. */
 export interface LaunchContext {
   user: string;
@@ -62,7 +74,7 @@ export interface Decision {
   patient?: string;
   /** Granted scope tokens, each covered by one that was asked for; empty: access denied. */
   scopes: readonly string[];
-  /** The browser session it happened in: `online_access` ends with it. */
+  /** The browser session it happened in, which `online_access` ends with; '' for the command line, which has none. */
   session: string;
 }
 

@@ -4,8 +4,8 @@ import { FhirError } from '../base/outcome.ts';
 import type { Clients } from './clients.ts';
 import type { Codes } from './codes.ts';
 import type { AuthContext, AuthEvent, AuthUser } from './context.ts';
-import type { Grant, GrantBook } from './grants.ts';
-import type { Decision, Interaction, Interactions } from './interaction.ts';
+import { type Grant, type GrantBook, grantEpochOf } from './grants.ts';
+import { type Decision, type Interaction, type Interactions, isFreshFor, type LaunchContext } from './interaction.ts';
 import { createKept } from './kept.ts';
 import { lifetimes } from './lifetimes.ts';
 import { redirectTo } from './redirect.ts';
@@ -86,6 +86,10 @@ async function decide(
   const [client, user] = await Promise.all([clients.get(interaction.client), context.users.get(decision.user)]);
   if (client?.state !== 'active' || user?.isEnabled !== true) return { refusal: 'the app or the user is disabled' };
   if (interaction.user !== undefined && interaction.user !== user.id) return { refusal: 'the user changed meanwhile' };
+  if (!isFreshFor(interaction, decision.authTime)) return { refusal: 'the sign-in is older than the app asked for' };
+  // Asked after the person was read: who was signed out since grants nothing under the number of what is granted next.
+  if (decision.session !== '' && !(await context.isOnline(decision.session)))
+    return { refusal: 'the user was signed out meanwhile' };
   if (launch !== undefined && launch.user !== user.id) return { refusal: 'the app was launched for another user' };
   if (!decision.scopes.every((scope) => coversToken(interaction.scopes, scope)))
     return { refusal: 'more was allowed than was asked for' };
@@ -94,13 +98,19 @@ async function decide(
     return { refusal: 'the app was launched for another patient' };
   if (patient !== undefined && !(await mayBeInContext(user, patient, context)))
     return { refusal: 'the user may not see this patient' };
+  // Again, with the patient who was chosen where the launch named none: much may have happened since it was made.
+  if (launch !== undefined && !(await context.seesOpen(user.id, inContext(launch, patient))))
+    return { refusal: 'the user may not see what the app was launched for' };
   const scopes = decision.scopes.filter((scope) => isMeaningful(scope, user, launch?.encounter));
   if (patient === undefined && resourceScopes(scopes).some(({ level }) => level === 'patient'))
     return { refusal: 'no patient was chosen' };
   return scopes.length === 0
     ? { refusal: 'nothing of what was asked for can be had' }
-    : { grant: grantOf({ interaction, decision, scopes, patient }, context) };
+    : { grant: grantOf({ interaction, decision, user, scopes, patient }, context) };
 }
+
+const inContext = (launch: LaunchContext, patient: string | undefined): LaunchContext =>
+  patient === undefined ? launch : { ...launch, patient };
 
 /** A patient sees their own record alone, whatever launched the app; anybody else those within their reach. */
 async function mayBeInContext(user: AuthUser, patient: string, { reaches }: AuthContext): Promise<boolean> {
@@ -119,11 +129,12 @@ function isMeaningful(token: string, user: AuthUser, encounter: string | undefin
 interface Decided {
   interaction: Interaction;
   decision: Decision;
+  user: AuthUser;
   scopes: readonly string[];
   patient: string | undefined;
 }
 
-function grantOf({ interaction, decision, scopes, patient }: Decided, { clock }: AuthContext): Grant {
+function grantOf({ interaction, decision, user, scopes, patient }: Decided, { clock }: AuthContext): Grant {
   const { user: _, patient: __, ...launch } = interaction.launch ?? {};
   const created = clock.now();
   return {
@@ -136,6 +147,7 @@ function grantOf({ interaction, decision, scopes, patient }: Decided, { clock }:
     authTime: decision.authTime,
     amr: decision.amr,
     session: decision.session,
+    epoch: grantEpochOf(user),
     created,
     expires: created + lifeOf(scopes),
   };
@@ -147,8 +159,9 @@ function lifeOf(scopes: readonly string[]): number {
   return scopes.includes('online_access') ? lifetimes.onlineGrant : lifetimes.code + lifetimes.accessToken;
 }
 
-function codeOf({ client, redirectUri, codeChallenge, nonce }: Interaction, grant: Grant) {
-  return { grant: grant.id, client, redirectUri, codeChallenge, ...(nonce === undefined ? {} : { nonce }) };
+function codeOf({ client, redirectUri, codeChallenge, nonce, jkt }: Interaction, grant: Grant) {
+  const optional = { ...(nonce === undefined ? {} : { nonce }), ...(jkt === undefined ? {} : { jkt }) };
+  return { grant: grant.id, client, redirectUri, codeChallenge, ...optional };
 }
 
 function eventOf(interaction: Interaction, decision: Decision, outcome: Outcome, at: number): AuthEvent {

@@ -5,6 +5,7 @@ import type { Bearer } from './authenticate.ts';
 import type { ClientAuthentication } from './client-authentication.ts';
 import type { Client, Clients } from './clients.ts';
 import type { AuthContext } from './context.ts';
+import { presentedBy } from './dpop.ts';
 import type { AuthAnswer, AuthRequest, AuthRoute } from './exchange.ts';
 import { jsonEndpoint, neededParameter, OAuthError, tokenHeaders } from './oauth-error.ts';
 import type { Principals, Standing } from './principals.ts';
@@ -25,7 +26,7 @@ export function introspectRoute(context: AuthContext, parts: Parts): AuthRoute {
 }
 
 async function introspect(request: AuthRequest, context: AuthContext, parts: Parts): Promise<AuthAnswer> {
-  const caller = await callerOf(request, parts);
+  const caller = await callerOf(request, context, parts);
   const value = neededParameter(request.form, 'token');
   const about = await meaningOf(value, caller, context, parts);
   // "If the token is not active, or the caller may not know of it, the response does not say which."
@@ -33,14 +34,20 @@ async function introspect(request: AuthRequest, context: AuthContext, parts: Par
 }
 
 /** By a token of its own, "an appropriately-scoped SMART App or SMART Backend Service bearer token", or as at the token endpoint. */
-async function callerOf(request: AuthRequest, { clients, authentication, bearer }: Parts): Promise<Client> {
+async function callerOf(
+  request: AuthRequest,
+  context: AuthContext,
+  { clients, authentication, bearer }: Parts,
+): Promise<Client> {
   const authorization = request.header('authorization');
-  if (authorization !== undefined && /^bearer\b/i.test(authorization)) {
-    const { client } = await bearer.authenticate(authorization).catch((error: unknown) => {
-      if (error instanceof FhirError && error.kind === 'login')
-        throw new OAuthError('invalid_token', 'the bearer token is not valid', error.headers);
-      throw error;
-    });
+  if (authorization !== undefined && /^(bearer|dpop)\b/i.test(authorization)) {
+    const { client } = await bearer
+      .authenticate(authorization, presentedBy(request, context))
+      .catch((error: unknown) => {
+        if (error instanceof FhirError && error.kind === 'login')
+          throw new OAuthError('invalid_token', 'the token in the Authorization header is not valid', error.headers);
+        throw error;
+      });
     const found = await clients.get(client);
     if (found === undefined) throw new OAuthError('insufficient_scope', 'this token is of no client that may ask');
     return found;
@@ -88,7 +95,8 @@ function membersOf(
     exp: Math.floor(token.expires / 1000),
     iat: Math.floor(token.issued / 1000),
     aud: context.baseUrl,
-    ...(access === undefined ? {} : { token_type: 'Bearer' }),
+    ...(access === undefined ? {} : { token_type: token.jkt === undefined ? 'Bearer' : 'DPoP' }),
+    ...(token.jkt === undefined ? {} : { cnf: { jkt: token.jkt } }),
     ...(grant?.scopes.includes('openid') === true ? identity : {}),
     ...(grant === undefined ? {} : launchMembers(grant)),
   };

@@ -3,6 +3,7 @@
 import type { Bearer } from './authenticate.ts';
 import type { Clients } from './clients.ts';
 import type { AuthContext } from './context.ts';
+import { presentedBy } from './dpop.ts';
 import type { AuthAnswer, AuthRequest, AuthRoute } from './exchange.ts';
 import type { Launches, LaunchRequest } from './launch.ts';
 import { lifetimes } from './lifetimes.ts';
@@ -15,12 +16,17 @@ interface Parts {
 }
 
 export function launchRoute(context: AuthContext, parts: Parts): AuthRoute {
-  const handle = jsonEndpoint((request) => launch(request, parts), context.onFault);
+  const handle = jsonEndpoint((request) => launch(request, context, parts), context.onFault);
   return { method: 'POST', path: '/auth/launch', isCrossOrigin: true, rate: 'token', handle };
 }
 
-async function launch(request: AuthRequest, { clients, bearer, launches }: Parts): Promise<AuthAnswer> {
-  const principal = await bearer.authenticate(request.header('authorization')).catch(() => {
+async function launch(
+  request: AuthRequest,
+  context: AuthContext,
+  { clients, bearer, launches }: Parts,
+): Promise<AuthAnswer> {
+  const authorization = request.header('authorization');
+  const principal = await bearer.authenticate(authorization, presentedBy(request, context)).catch(() => {
     throw new OAuthError('invalid_token', 'a bearer token is needed', {
       'WWW-Authenticate': 'Bearer realm="careloom"',
     });

@@ -16,7 +16,7 @@ export interface LaunchRequest extends LaunchContext {
 export interface Launches {
   /**
    * A launch id for five minutes and one use, by this app and this user alone; and the address to open the app at, where
-   * the app registered one. Throws OAuthError when there is no such app or the user may not see the patient.
+   * the app registered one. Throws OAuthError when there is no such app, or the user may not see what the launch is about.
    */
   create(launch: LaunchRequest): Promise<{ launch: string; url?: string }>;
   /** Spends an id. Undefined when it is unknown, old, spent, or another app's. */
@@ -24,7 +24,7 @@ export interface Launches {
 }
 
 export function createLaunches(context: AuthContext, clients: Clients): Launches {
-  const { records, clock, baseUrl, record, reaches } = context;
+  const { records, clock, baseUrl, record, reaches, seesOpen } = context;
   const kept = createKept<LaunchRequest>(records, 'launch');
   return {
     async create(launch) {
@@ -32,6 +32,8 @@ export function createLaunches(context: AuthContext, clients: Clients): Launches
       if (app?.state !== 'active') throw new OAuthError('invalid_request', 'there is no such app');
       if (launch.patient !== undefined && !(await reaches(launch.user, launch.patient)))
         throw new OAuthError('access_denied', 'this user may not see this patient');
+      if (!(await seesOpen(launch.user, launch)))
+        throw new OAuthError('access_denied', 'this user sees no such encounter or fhirContext of this patient');
       const id = newSecretValue();
       await kept.add(hashOf(id), launch, clock.now() + lifetimes.launch);
       const { client, user, patient } = launch;

@@ -18,10 +18,14 @@ export const lifetimes = {
   onlineGrant: 12 * hour,
   interaction: 10 * minute,
   launch: 5 * minute,
+  /** Of a pushed request: from the app's own request to that of the browser. */
+  pushedRequest: minute,
   idToken: hour,
   /** Longest time from now that a client may put into `exp` of an assertion, and how far its clock may be off. */
   assertion: 5 * minute,
   assertionSkew: 5 * second,
+  /** How far the time of a DPoP proof may lie from ours, on either side. */
+  dpopProof: minute,
   /** For tokens of external issuers. */
   tokenSkew: 60 * second,
   signingKey: 90 * day,

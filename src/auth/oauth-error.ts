@@ -4,7 +4,7 @@ import { FhirError } from '../base/outcome.ts';
 import { StoreError } from '../store/store.ts';
 import type { AuthAnswer, AuthRequest } from './exchange.ts';
 
-/** Codes of RFC 6749, 6750, 7009, 7591 and OpenID Connect Core, and the status that goes with each. */
+/** Codes of RFC 6749, 6750, 7009, 7591, 9101, 9449 and OpenID Connect Core, and the status that goes with each. */
 const statuses = {
   invalid_request: 400,
   invalid_client: 401,
@@ -19,6 +19,8 @@ const statuses = {
   interaction_required: 400,
   request_not_supported: 400,
   request_uri_not_supported: 400,
+  invalid_request_uri: 400,
+  invalid_dpop_proof: 400,
   invalid_redirect_uri: 400,
   invalid_client_metadata: 400,
   temporarily_unavailable: 503,
@@ -30,14 +32,26 @@ export type OAuthErrorCode = keyof typeof statuses;
 export class OAuthError extends Error {
   readonly code: OAuthErrorCode;
   readonly headers: Readonly<Record<string, string>>;
+  readonly status: number;
 
   /** `description` is for the developer of the client: what was wrong, and what is accepted. */
-  constructor(code: OAuthErrorCode, description: string, headers: Readonly<Record<string, string>> = {}) {
+  constructor(
+    code: OAuthErrorCode,
+    description: string,
+    headers: Readonly<Record<string, string>> = {},
+    status: number = statuses[code],
+  ) {
     super(inPlainCharacters(description));
     this.name = 'OAuthError';
     this.code = code;
     this.headers = headers;
+    this.status = status;
   }
+}
+
+/** 429. RFC 6749 has no code of its own for it: the nearest says "temporary overloading", and to come again. */
+export function tooOften(description: string, seconds: number): OAuthError {
+  return new OAuthError('temporarily_unavailable', description, { 'Retry-After': String(seconds) }, 429);
 }
 
 /** RFC 6749 appendix A.8: neither quotation marks nor backslashes, and nothing beyond ASCII. */
@@ -78,10 +92,10 @@ export function jsonEndpoint(
 /** "no-store" stands on every answer; "no-cache" is for those that know HTTP/1.0 alone, and asked for by RFC 6749. */
 export const tokenHeaders: Readonly<Record<string, string>> = { Pragma: 'no-cache' };
 
-export function errorAnswer({ code, message, headers }: OAuthError): AuthAnswer {
+export function errorAnswer({ code, message, headers, status }: OAuthError): AuthAnswer {
   const retry = code === 'temporarily_unavailable' ? { 'Retry-After': '5' } : {};
   return {
-    status: statuses[code],
+    status,
     headers: { ...tokenHeaders, ...retry, ...headers },
     body: { error: code, error_description: message },
   };

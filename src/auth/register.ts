@@ -72,6 +72,8 @@ function registrationOf(json: unknown, state: 'active' | 'pending'): Registratio
     grantTypes: grantTypes.filter((each) => asked.includes(each)),
     scopes,
     ...(launchUrl === undefined ? {} : { launchUrl }),
+    requiresPushedRequests: isTrueIn(body, 'require_pushed_authorization_requests'),
+    bindsTokens: isTrueIn(body, 'dpop_bound_access_tokens'),
     isUnverified: true,
     state,
   };
@@ -83,6 +85,12 @@ function textIn(body: Record<string, unknown>, name: string): string | undefined
   const value = body[name];
   if (value === undefined || typeof value === 'string') return value;
   throw refused(`${name} must be a text`);
+}
+
+function isTrueIn(body: Record<string, unknown>, name: string): boolean {
+  const value = body[name] ?? false;
+  if (typeof value === 'boolean') return value;
+  throw refused(`${name} must be true or false`);
 }
 
 function textsIn(body: Record<string, unknown>, name: string): string[] | undefined {
@@ -113,5 +121,7 @@ function informationOf(client: Client, secret: string | undefined): Record<strin
     ...(client.jwks === undefined ? {} : { jwks: { keys: client.jwks } }),
     ...(client.jwksUri === undefined ? {} : { jwks_uri: client.jwksUri }),
     ...(client.launchUrl === undefined ? {} : { launch_url: client.launchUrl }),
+    ...(client.requiresPushedRequests === true ? { require_pushed_authorization_requests: true } : {}),
+    ...(client.bindsTokens === true ? { dpop_bound_access_tokens: true } : {}),
   };
 }

@@ -5,11 +5,12 @@ import type { ClientAuthentication } from './client-authentication.ts';
 import type { Client, Clients, GrantType } from './clients.ts';
 import type { Code, Codes } from './codes.ts';
 import type { AuthContext, AuthEvent } from './context.ts';
+import { type DpopProofs, presentedBy } from './dpop.ts';
 import type { AuthAnswer, AuthRequest, AuthRoute } from './exchange.ts';
 import type { Grant, GrantBook } from './grants.ts';
 import type { Keys } from './keys.ts';
 import { lifetimes } from './lifetimes.ts';
-import { jsonEndpoint, neededParameter, OAuthError, parameter, tokenHeaders } from './oauth-error.ts';
+import { jsonEndpoint, neededParameter, OAuthError, parameter, tokenHeaders, tooOften } from './oauth-error.ts';
 import { coversToken, parseScope, scopeTokens } from './scopes.ts';
 import { matchesHash } from './secret-value.ts';
 import { idToken, launchMembers } from './token-answer.ts';
@@ -22,6 +23,7 @@ interface Parts {
   grants: GrantBook;
   tokens: Tokens;
   keys: Keys;
+  proofs: DpopProofs;
 }
 
 export function tokenRoute(context: AuthContext, parts: Parts): AuthRoute {
@@ -66,6 +68,23 @@ function withGrantType(client: Client, grantType: GrantType): Client {
   throw new OAuthError('unauthorized_client', `this client is not registered for the grant type ${grantType}`);
 }
 
+/** Thumbprint of the key that the tokens will be bound to; undefined: to none. */
+async function keyShownBy(client: Client, { request, context, parts }: Exchange): Promise<string | undefined> {
+  const jkt = await parts.proofs.keyOf(presentedBy(request, context));
+  if (jkt === undefined && client.bindsTokens === true)
+    throw new OAuthError('invalid_dpop_proof', 'this client is registered to send a DPoP proof');
+  return jkt;
+}
+
+/**
+ * Counted once it is known who asks, so that nobody uses up what another may ask. A public app is many installations under
+ * one id that is no secret: each counts for itself, by its grant.
+ */
+function countRequest({ id, authentication }: Client, grant: string, { context }: Exchange): void {
+  const seconds = context.rates?.tokens.take(authentication === 'none' ? `${id} ${grant}` : id) ?? 0;
+  if (seconds > 0) throw tooOften(`this client asked for too many tokens; try again in ${seconds} s`, seconds);
+}
+
 async function redeemCode(client: Client, exchange: Exchange): Promise<AuthAnswer> {
   const { request, context, parts } = exchange;
   const { codes, grants } = parts;
@@ -76,8 +95,12 @@ async function redeemCode(client: Client, exchange: Exchange): Promise<AuthAnswe
   if (found === undefined || found.code.client !== client.id) throw new OAuthError('invalid_grant', codeProblem);
   const { code } = found;
   if (code.isUsed) return reused(code.grant, client, exchange);
+  const jkt = await keyShownBy(client, exchange);
+  if (code.jkt !== undefined && code.jkt !== jkt)
+    throw new OAuthError('invalid_grant', 'the code is bound to another key, by dpop_jkt');
   if (code.redirectUri !== redirectUri || !isVerifier(verifier, code))
     throw new OAuthError('invalid_grant', 'redirect_uri or code_verifier do not belong to this code');
+  countRequest(client, code.grant, exchange);
   if (!(await codes.use(value, found))) return reused(code.grant, client, exchange);
   const grant = await grants.confirm(code.grant);
   const user = grant === undefined ? undefined : await context.users.get(grant.user);
@@ -85,7 +108,7 @@ async function redeemCode(client: Client, exchange: Exchange): Promise<AuthAnswe
   const id = grant.scopes.includes('openid')
     ? { id_token: await idToken({ grant, user, nonce: code.nonce }, context, parts.keys) }
     : {};
-  return issueToUser({ grant, scopes: grant.scopes, extra: id, kind: 'token-issued' }, exchange);
+  return issueToUser({ client, grant, scopes: grant.scopes, jkt, extra: id, kind: 'token-issued' }, exchange);
 }
 
 const codeProblem = 'the code is unknown, expired, used before, or was given to another client';
@@ -119,13 +142,18 @@ async function refresh(exchange: Exchange): Promise<AuthAnswer> {
   const client = withGrantType(await refreshingClient(found?.token.client, exchange), 'refresh_token');
   if (found === undefined || found.token.client !== client.id) throw new OAuthError('invalid_grant', refreshProblem);
   const { token } = found;
+  const jkt = await keyShownBy(client, exchange);
+  // Before its reuse is looked at: who holds a token without its key cannot end the grant by it either.
+  if (token.jkt !== undefined && token.jkt !== jkt)
+    throw new OAuthError('invalid_grant', 'the refresh token is bound to a key, of which a DPoP proof is needed');
   if (token.isUsed) return reused(token.grant, client, exchange);
+  countRequest(client, token.grant, exchange);
   const grant = await parts.grants.get(token.grant);
   if (grant === undefined || !(await isWanted(grant, context))) throw new OAuthError('invalid_grant', refreshProblem);
   const scopes = asked === undefined ? grant.scopes : subsetOf(grant.scopes, asked);
   if (!(await parts.tokens.use(value, found))) return reused(token.grant, client, exchange);
   await parts.grants.touch(grant.id);
-  return issueToUser({ grant, scopes, extra: {}, kind: 'token-refreshed' }, exchange);
+  return issueToUser({ client, grant, scopes, jkt, extra: {}, kind: 'token-refreshed' }, exchange);
 }
 
 const refreshProblem = 'the refresh token is unknown, expired, revoked, or was given to another client';
@@ -158,20 +186,25 @@ function subsetOf(granted: readonly string[], asked: string): string[] {
 }
 
 interface Issue {
+  client: Client;
   grant: Grant;
   scopes: readonly string[];
+  jkt: string | undefined;
   extra: Record<string, unknown>;
   kind: 'token-issued' | 'token-refreshed';
 }
 
-async function issueToUser({ grant, scopes, extra, kind }: Issue, exchange: Exchange): Promise<AuthAnswer> {
+async function issueToUser(issue: Issue, exchange: Exchange): Promise<AuthAnswer> {
+  const { grant, scopes, jkt, extra, kind } = issue;
   const { request, context, parts } = exchange;
   const { id, client, user, patient } = grant;
+  // A confidential client's refresh tokens are bound to the client, which proves itself at each use.
+  const renewalKey = issue.client.authentication === 'none' ? boundTo(jkt) : {};
   const { expires, seconds } = expiry(Math.min(context.clock.now() + lifetimes.accessToken, grant.expires), context);
   const isRenewable = ['offline_access', 'online_access'].some((scope) => grant.scopes.includes(scope));
   const [access, renewal] = await Promise.all([
-    parts.tokens.issueAccess({ grant: id, client, scopes, expires }),
-    isRenewable ? parts.tokens.issueRefresh({ grant: id, client, expires: grant.expires }) : undefined,
+    parts.tokens.issueAccess({ grant: id, client, user, scopes, ...boundTo(jkt), expires }),
+    isRenewable ? parts.tokens.issueRefresh({ grant: id, client, ...renewalKey, expires: grant.expires }) : undefined,
   ]);
   const about = { client, user, grant: id, scopes, ...(patient === undefined ? {} : { patient }) };
   await context.record({ ...eventAt(context, request), kind, ...about, outcome: 'success' });
@@ -180,7 +213,7 @@ async function issueToUser({ grant, scopes, extra, kind }: Issue, exchange: Exch
     headers: tokenHeaders,
     body: {
       access_token: access,
-      token_type: 'Bearer',
+      token_type: tokenType(jkt),
       expires_in: seconds,
       scope: scopes.join(' '),
       ...(renewal === undefined ? {} : { refresh_token: renewal }),
@@ -192,6 +225,9 @@ async function issueToUser({ grant, scopes, extra, kind }: Issue, exchange: Exch
 
 async function issueToService(client: Client, exchange: Exchange): Promise<AuthAnswer> {
   const { request, context, parts } = exchange;
+  const grant = standingGrant(client.id);
+  countRequest(client, grant, exchange);
+  const jkt = await keyShownBy(client, exchange);
   const scopes = scopeTokens(neededParameter(request.form, 'scope'));
   if (typeof scopes === 'string') throw new OAuthError('invalid_scope', scopes);
   for (const [index, text] of scopes.entries()) {
@@ -204,14 +240,18 @@ async function issueToService(client: Client, exchange: Exchange): Promise<AuthA
       );
   }
   if (scopes.length === 0) throw new OAuthError('invalid_scope', 'scope must name what is asked for');
-  const grant = standingGrant(client.id);
   const { expires, seconds } = expiry(context.clock.now() + lifetimes.systemToken, context);
-  const access = await parts.tokens.issueAccess({ grant, client: client.id, scopes, expires });
+  const access = await parts.tokens.issueAccess({ grant, client: client.id, scopes, ...boundTo(jkt), expires });
   const about = { client: client.id, grant, scopes };
   await context.record({ ...eventAt(context, request), kind: 'token-issued', ...about, outcome: 'success' });
-  const body = { access_token: access, token_type: 'Bearer', expires_in: seconds, scope: scopes.join(' ') };
+  const body = { access_token: access, token_type: tokenType(jkt), expires_in: seconds, scope: scopes.join(' ') };
   return { status: 200, headers: tokenHeaders, body };
 }
+
+const boundTo = (jkt: string | undefined): { jkt?: string } => (jkt === undefined ? {} : { jkt });
+
+/** https://www.rfc-editor.org/rfc/rfc9449#section-5 */
+const tokenType = (jkt: string | undefined): string => (jkt === undefined ? 'Bearer' : 'DPoP');
 
 /** Whole seconds from now: `exp` at introspection then agrees with `expires_in`. */
 function expiry(at: number, { clock }: AuthContext): { expires: number; seconds: number } {

@@ -8,7 +8,11 @@ export interface AccessToken {
   /** The grant it lives by; `standingGrant` of its client for a backend service. */
   grant: string;
   client: string;
+  /** Who gave the grant, so that all of it is looked up at once; the grant decides. */
+  user?: string;
   scopes: readonly string[];
+  /** Thumbprint of the key that it is bound to. */
+  jkt?: string;
   /** Milliseconds since the epoch. */
   issued: number;
   expires: number;
@@ -18,6 +22,8 @@ export interface RefreshToken {
   grant: string;
   client: string;
   isUsed: boolean;
+  /** For a public app: thumbprint of the key that has to be shown for it. */
+  jkt?: string;
   issued: number;
   expires: number;
 }
@@ -31,7 +37,7 @@ export const clientOfStandingGrant = (grant: string): string | undefined =>
 
 export interface Tokens {
   issueAccess(token: Omit<AccessToken, 'issued'>): Promise<string>;
-  issueRefresh(token: Pick<RefreshToken, 'grant' | 'client' | 'expires'>): Promise<string>;
+  issueRefresh(token: Pick<RefreshToken, 'grant' | 'client' | 'jkt' | 'expires'>): Promise<string>;
   access(value: string): Promise<AccessToken | undefined>;
   refresh(value: string): Promise<{ token: RefreshToken; version: number } | undefined>;
   /** True for exactly one of those who use what they read. */

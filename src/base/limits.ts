@@ -5,6 +5,8 @@ export const limits = {
   resourceBytesMax: 4 * 1024 * 1024,
   /** A Bundle. Real patient bundles reach 70 MB and go through `careloom load`; over HTTP this is one request's memory. */
   bundleBytesMax: 64 * 1024 * 1024,
+  /** One entry of a Bundle: a resource of the largest size, and what is said around it. */
+  bundleEntryBytesMax: 4 * 1024 * 1024 + 64 * 1024,
   /** Nesting of JSON. The deepest official example has 14 levels; recursive walkers are safe far beyond 64. */
   jsonDepthMax: 64,
   /** Nesting of XML. Each level of FHIR has two of JSON; the rest is room for tables and lists in a narrative. */
@@ -68,6 +70,8 @@ export const limits = {
   cursorLifeMs: 60 * 60 * 1000,
   /** The time that one query may take in the store; a search that needs more is answered 422 too-costly. */
   queryBudgetMs: 2_000,
+  /** All that a search asks the store for its matches and their number together: over all types these are some hundred queries. */
+  searchBudgetMs: 4_000,
   /** `_total=accurate` counts so far, then says it is an estimate. */
   totalMax: 50_000,
   /** One request from first byte to answer. */
@@ -206,6 +210,12 @@ export const limits = {
   /** Token requests from one address a second, and in one go. */
   tokenRequestsPerS: 10,
   tokenRequestsBurst: 50,
+  /** Token requests of one client a second, from wherever, and in one go: a service needs one every five minutes. */
+  clientTokensPerS: 10,
+  clientTokensBurst: 50,
+  /** Wrong proofs of who a client is, from one network, in one go and in 15 minutes: a deployment with the secret of yesterday. */
+  clientProofsBurst: 10,
+  clientProofsPer15Min: 30,
   /** Clients registered from one address in an hour. */
   registrationsPerHour: 10,
   /** Pages of login and consent for one address a second, and in one go: each brings a style sheet and a script. */
@@ -251,10 +261,28 @@ export const limits = {
   auditPatientsMax: 1_000,
   /** Lines of the audit record that one page of a search of AuditEvents looks at; the next page goes on from there. */
   auditLinesMax: 10_000,
+  /** Rows of a report from the audit record that are held in memory, to sort or to collapse them: some 100 MB. */
+  auditReportRowsMax: 200_000,
+  /** Lines that one $access-report looks at, a second's work, and entries of its answer, some 4 MB. */
+  accessReportLinesMax: 50_000,
+  accessReportEntriesMax: 5_000,
+  /** Lines that are counted for _total=accurate of AuditEvents. */
+  auditTotalLinesMax: 50_000,
+  /**
+   * Refusals before the engine that are told apart until they are put on record, once a minute; what comes beyond them is
+   * counted together. Whoever has no token can so add 32 MB a day to the record at most.
+   */
+  refusalKeysMax: 60,
+  refusalFlushMs: 60_000,
   /** An AuditEvent that a client sends. */
   auditEventBytesMax: 64 * 1024,
   /** Identity providers that one person signs in by. */
   identitiesMax: 10,
+  /**
+   * The conditions under which Binaries are seen by what they belong to, each way, as JSON: SQLite takes 200,000 characters
+   * of a statement, and a version is decided on by two of them. Some ten types fit that a care team is asked for.
+   */
+  binaryConditionCharsMax: 36_000,
   /** Answer of another identity provider to a code: its tokens may have 10,000 characters each. */
   tokenAnswerBytesMax: 128 * 1024,
 } as const;

@@ -1,28 +1,29 @@
-// Commands on the audit record: verify it, write it out, and report from it. Each leaves a line in the record itself.
+// Commands on the audit record: verify it, write it out, report from it, seal and purge it. Each leaves a line in the record itself.
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { createReadStream, createWriteStream, existsSync, readFileSync } from 'node:fs';
-import { userInfo } from 'node:os';
 import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { App } from '../app.ts';
 import { FhirError } from '../base/outcome.ts';
-import { renderRow } from '../fhir/audit/audit-event.ts';
+import { isDisclosureEvent, renderRow } from '../fhir/audit/audit-event.ts';
 import { checkpointKeyOf, publicPem } from '../fhir/audit/checkpoint.ts';
 import { createRecorder } from '../fhir/audit/recorder.ts';
 import { verifyRecord } from '../fhir/audit/verify-record.ts';
 import { dateRange } from '../model/dates.ts';
+import { operator } from '../operator.ts';
 import { installationSecret } from '../secret.ts';
 import type { AuditRow } from '../store/store.ts';
-import { reportLines } from './audit-report.ts';
-import { exitCodes, type Invocation, textsOf, UsageError, withApp } from './command.ts';
+import { columnsOf, reportLines } from './audit-report.ts';
+import { hold, purge, seal } from './audit-retention.ts';
+import { exitCodes, type Invocation, inWords, textsOf, UsageError, withApp } from './command.ts';
 import { createProgress } from './progress.ts';
 
-const works = { verify, export: exportLines, report, key };
+const works = { verify, export: exportLines, report, key, seal, purge, hold };
 
 export function audit(invocation: Invocation): Promise<number> {
   const [name = '', ...more] = invocation.operands;
-  if (!Object.hasOwn(works, name) || more.length > 0) {
+  if (!Object.hasOwn(works, name) || more.length > (name === 'hold' ? 1 : 0)) {
     throw new UsageError(`audit needs one of ${Object.keys(works).join(', ')}`);
   }
   const work = works[name as keyof typeof works];
@@ -45,15 +46,6 @@ async function note(
   });
 }
 
-/** Who runs this process; a container may have a user without a name. */
-function operator(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    return `user ${process.getuid?.() ?? ''}`;
-  }
-}
-
 async function verify(app: App, { values, io }: Invocation): Promise<number> {
   const { store, config } = app;
   const path = textOf(values.checkpoints) ?? config.auditCheckpoints;
@@ -64,19 +56,19 @@ async function verify(app: App, { values, io }: Invocation): Promise<number> {
   const checkpoints = path === undefined || !existsSync(path) ? {} : { checkpoints: linesIn(path) };
   const key = await keyFor(app, textOf(values.key));
   let problems = 0;
-  for await (const problem of verifyRecord({
-    store,
-    key,
-    ...checkpoints,
-    onProgress: (done) => progress.update(done),
-  })) {
+  let checked = 0;
+  const onProgress = (done: number): void => {
+    checked = done;
+    progress.update(done);
+  };
+  for await (const problem of verifyRecord({ store, key, ...checkpoints, onProgress })) {
     problems += 1;
     progress.end();
     io.out.write(`${problem}\n`);
   }
   progress.end();
   const against = 'checkpoints' in checkpoints ? ` and ${path}` : ', without a file of checkpoints';
-  const said = `${total} lines checked${against}, ${problems} problems`;
+  const said = `${checked} lines checked${against}, ${problems} problems`;
   io.out.write(`${said}\n`);
   await note(app, 'verify', said);
   return problems === 0 ? exitCodes.ok : exitCodes.failed;
@@ -109,35 +101,45 @@ async function exportLines(app: App, { values, io }: Invocation): Promise<number
   if (out === undefined || out === '')
     throw new UsageError('audit export needs --out FILE, or --out - for standard output');
   const form = textOf(values.form) ?? 'events';
-  if (form !== 'events' && form !== 'rows') throw new UsageError('--form takes events or rows');
-  const period = periodOf(values, config.timeZone);
+  if (form !== 'events' && form !== 'rows' && form !== 'disclosures')
+    throw new UsageError('--form takes events, rows or disclosures');
+  const patient = patientOf(values);
+  const asked = { ...periodOf(values, config.timeZone), ...(patient === undefined ? {} : { patient }) };
+  const rendering = { ...config, outsideClients: outsideOf(values, app) };
   const progress = createProgress(io, { label: 'audit export', total: undefined });
   let count = 0;
   const lines = async function* (): AsyncGenerator<string> {
-    for await (const row of rowsOf(app, period, io.signal)) {
+    for await (const row of rowsOf(app, asked, io.signal)) {
       progress.update(++count);
       if (form === 'rows') yield `${JSON.stringify(row)}\n`;
-      else for (const { event } of renderRow(row, config.baseUrl)) yield `${JSON.stringify(event)}\n`;
+      else {
+        for (const rendered of renderRow(row, rendering)) {
+          const isAsked = patient === undefined || rendered.patients.includes(patient);
+          if (isAsked && (form === 'events' || isDisclosureEvent(rendered)))
+            yield `${JSON.stringify(rendered.event)}\n`;
+        }
+      }
     }
   };
   if (out === '-') for await (const line of lines()) io.out.write(line);
   else await pipeline(Readable.from(lines()), createWriteStream(out, { mode: 0o600 }));
   progress.end();
-  await note(app, 'export', `${count} lines of the audit record`);
+  const what = form === 'disclosures' ? 'disclosures in ' : '';
+  await note(app, 'export', `${what}${count} lines of the audit record`, patient === undefined ? [] : [patient]);
   if (out !== '-') io.out.write(`${count} lines of the record written to ${out}\n`);
   return exitCodes.ok;
 }
 
 async function* rowsOf(
   { store }: App,
-  period: { from?: number; to?: number },
+  asked: { patient?: string; from?: number; to?: number },
   signal: AbortSignal,
 ): AsyncGenerator<AuditRow> {
   let after: string | undefined;
   do {
     signal.throwIfAborted();
     const page = await store.audit.rows({
-      ...period,
+      ...asked,
       descending: false,
       limit: 1_000,
       ...(after === undefined ? {} : { after }),
@@ -148,18 +150,54 @@ async function* rowsOf(
 }
 
 async function report(app: App, { values, io }: Invocation): Promise<number> {
-  const patient = textOf(values.patient);
-  if (patient === undefined || !/^[A-Za-z0-9\-.]{1,64}$/.test(patient))
-    throw new UsageError('audit report needs --patient ID');
+  const patient = patientOf(values);
   const format = textOf(values.format) ?? 'text';
   if (format !== 'text' && format !== 'csv') throw new UsageError('--format takes text or csv');
   const isDisclosures = values.disclosures === true;
+  const sort = sortOf(values, isDisclosures);
   const period = periodOf(values, app.config.timeZone);
-  const asked = { patient, ...period, outside: textsOf(values.outside), isDisclosures, format } as const;
-  for await (const line of reportLines(app.store, asked)) io.out.write(`${line}\n`);
-  await note(app, 'report', isDisclosures ? 'accounting of disclosures' : 'who saw this patient', [patient]);
+  if (patient === undefined && period.from === undefined)
+    throw new UsageError('audit report needs --patient ID, or --from DATE for a report on all patients');
+  const { clientsOf } = await import('./client.ts');
+  const clients = await clientsOf(app);
+  const asked = {
+    ...period,
+    ...(patient === undefined ? {} : { patient }),
+    ...(sort === undefined ? {} : { sort }),
+    outsideClients: outsideOf(values, app),
+    isDisclosures,
+    format,
+    clientName: async (id: string) => (await clients.get(id))?.name,
+  } as const;
+  await inWords(async () => {
+    for await (const line of reportLines(app.store, asked)) io.out.write(`${line}\n`);
+    return '';
+  });
+  const what = isDisclosures ? 'accounting of disclosures' : 'who saw';
+  const whom = patient === undefined ? 'all patients' : 'this patient';
+  await note(app, 'report', `${what}: ${whom}`, patient === undefined ? [] : [patient]);
   return exitCodes.ok;
 }
+
+function patientOf(values: Invocation['values']): string | undefined {
+  const patient = textOf(values.patient);
+  if (patient === undefined || /^[A-Za-z0-9\-.]{1,64}$/.test(patient)) return patient;
+  throw new UsageError('--patient takes the id of a Patient');
+}
+
+/** The column to sort by, perhaps with `-` in front. */
+function sortOf(values: Invocation['values'], isDisclosures: boolean): string | undefined {
+  const sort = textOf(values.sort);
+  const columns = columnsOf(isDisclosures);
+  if (sort === undefined || columns.includes(sort.replace(/^-/, ''))) return sort;
+  throw new UsageError(`--sort takes ${columns.join(', ')}; the highest first as --sort=-${columns[0]}`);
+}
+
+/** Clients outside of the practice: those of the settings, and those named here. */
+const outsideOf = (values: Invocation['values'], { config }: App): readonly string[] => [
+  ...config.outsideClients,
+  ...textsOf(values.outside),
+];
 
 function textOf(value: Invocation['values'][string]): string | undefined {
   return typeof value === 'string' ? value : undefined;

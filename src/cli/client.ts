@@ -32,7 +32,7 @@ export async function client(invocation: Invocation): Promise<number> {
 }
 
 /** The same clients as the server's; what is done to them is on the audit record. */
-async function clientsOf({ store, clock }: App): Promise<Clients> {
+export async function clientsOf({ store, clock }: App): Promise<Clients> {
   const [{ createClients }, { createOutbound }, { createRecorder }, { scopeQueryProblem }, { loadDefinitions }] =
     await Promise.all([
       import('../auth/clients.ts'),
@@ -78,6 +78,8 @@ function registrationOf(values: Invocation['values']): Registration {
     scopes: textsOf(values.scope).flatMap((text) => text.split(/\s+/).filter(Boolean)),
     ...(launchUrl === undefined ? {} : { launchUrl }),
     ...serviceOf(values),
+    requiresPushedRequests: values['pushed-requests'] === true,
+    bindsTokens: values.dpop === true,
     isFirstParty: values['first-party'] === true,
     isResourceServer: values['resource-server'] === true,
   };
@@ -123,6 +125,8 @@ function clientLine({ id, name, state, authentication, scopes, ...client }: Clie
     state === 'active' ? undefined : state,
     authentication === 'none' ? 'public' : authentication,
     client.service && `${client.service.roles.join(', ')} for ${client.service.reference}`,
+    client.requiresPushedRequests ? 'pushed requests' : undefined,
+    client.bindsTokens ? 'DPoP' : undefined,
     client.isFirstParty ? 'first party' : undefined,
     client.isResourceServer ? 'resource server' : undefined,
     client.isUnverified ? 'unverified' : undefined,

@@ -58,11 +58,11 @@ export const commands: readonly Command[] = [
   },
   {
     name: 'audit',
-    operands: 'verify|export|report|key',
+    operands: 'verify|export|report|key|seal|purge|hold [on|off]',
     summary:
-      'Check the audit record and its checkpoints (exits with 1 when they do not agree), write it out as NDJSON, report who saw a patient, or show the public key of the checkpoints.',
+      'Check the audit record and its checkpoints (exits with 1 when they do not agree), write it out as NDJSON, report who saw a patient, show the public key of the checkpoints, seal and purge what is old, or keep everything under a legal hold.',
     options: {
-      patient: { type: 'string', value: 'ID', description: 'report: the patient.' },
+      patient: { type: 'string', value: 'ID', description: 'report, export: the patient; all of them without it.' },
       disclosures: {
         type: 'boolean',
         description: 'report: account for disclosures: purposes other than treatment, payment and operations.',
@@ -71,16 +71,22 @@ export const commands: readonly Command[] = [
         type: 'string',
         value: 'CLIENT',
         multiple: true,
-        description: 'report: what this client is shown is a disclosure; may be repeated.',
+        description:
+          'report, export: what this client is shown is a disclosure, as that of CARELOOM_OUTSIDE_CLIENTS; may be repeated.',
       },
       format: { type: 'string', value: 'text|csv', description: 'report: text by default.' },
+      sort: {
+        type: 'string',
+        value: 'COLUMN',
+        description: 'report: by this column of it, the highest first as --sort=-COLUMN; by time without it.',
+      },
       from: { type: 'string', value: 'DATE', description: 'report, export: from then on.' },
       to: { type: 'string', value: 'DATE', description: 'report, export: to the end of then.' },
       out: { type: 'string', value: 'FILE|-', description: 'export: file to write; - for standard output. Needed.' },
       form: {
         type: 'string',
-        value: 'events|rows',
-        description: 'export: AuditEvents (the default), or the rows as kept.',
+        value: 'events|rows|disclosures',
+        description: 'export: AuditEvents (the default), the rows as kept, or the AuditEvents of disclosures alone.',
       },
       checkpoints: {
         type: 'string',
@@ -92,6 +98,8 @@ export const commands: readonly Command[] = [
         value: 'FILE',
         description: "verify: key of the checkpoints in PEM; the installation's own by default.",
       },
+      'dry-run': { type: 'boolean', description: 'purge: only tell what would be purged.' },
+      reason: { type: 'string', value: 'TEXT', description: 'hold: why; it is on record. Needed for on and off.' },
     },
     run: async (invocation) => (await import('./audit.ts')).audit(invocation),
   },
@@ -120,6 +128,8 @@ export const commands: readonly Command[] = [
         description: 'add: what a backend service is bound to: lab, pharmacy, …',
       },
       'on-behalf-of': { type: 'string', value: 'REF', description: 'add: for whom it works then: Organization/1.' },
+      'pushed-requests': { type: 'boolean', description: 'add: it pushes its authorization requests (RFC 9126).' },
+      dpop: { type: 'boolean', description: 'add: its tokens are bound to a key that it shows (RFC 9449).' },
       'first-party': { type: 'boolean', description: 'add: ours; it may launch other apps.' },
       'resource-server': { type: 'boolean', description: 'add: it may ask what tokens of others mean.' },
     },

@@ -4,7 +4,7 @@ import { problemWithPassword } from '../auth/users/password.ts';
 import { hasSecondFactor } from '../auth/users/second-factor.ts';
 import type { Sessions } from '../auth/users/sessions.ts';
 import type { User, Users } from '../auth/users/user.ts';
-import { withoutFactors } from '../auth/users/user-changes.ts';
+import { disabled, signedOut, withoutFactors, withPassword } from '../auth/users/user-changes.ts';
 import { nearest } from '../base/text.ts';
 import { roles } from '../fhir/access/roles.ts';
 import { exitCodes, type Invocation, inWords, textsOf, UsageError, withApp } from './command.ts';
@@ -120,20 +120,22 @@ function lineOf(person: User): string {
 
 async function setEnabled(people: People, login: string, isEnabled: boolean): Promise<string> {
   const what = isEnabled ? 'enable' : 'disable';
-  await change(people, login, what, (person) => ({ ...person, isEnabled }));
+  await change(people, login, what, (person) => (isEnabled ? { ...person, isEnabled } : disabled(person)));
   return isEnabled ? `${login} may sign in\n` : `${login} is shut out; sessions ended, tokens end within 5 s\n`;
 }
 
 async function setPassword(people: People, invocation: Invocation, login: string): Promise<string> {
   await named(people, login);
   const password = await newPassword(invocation, login);
-  await change(people, login, 'password-changed', (person) => ({ ...person, password }));
-  return `${login} has a new password; sessions ended\n`;
+  await change(people, login, 'password-changed', (person) => withPassword(person, password, { apps: true }));
+  return `${login} has a new password; sessions ended, tokens end within 5 s\n`;
 }
 
 async function setRoles(people: People, _: Invocation, login: string, names: readonly string[]): Promise<string> {
   const known = knownRoles(names);
-  await change(people, login, `roles ${known.join(', ')}`, (person) => ({ ...person, roles: known }));
+  await change(people, login, `roles ${known.join(', ')}`, (person) =>
+    signedOut({ ...person, roles: known }, { apps: false }),
+  );
   return `${login} is ${known.join(', ')}; sessions ended\n`;
 }
 

@@ -135,7 +135,13 @@ export function requestJob(
     if (body === undefined) throw new FhirError('timeout', 'The request waited for more than a day; send it again.');
     await save({ isBegun: true }, 0);
     const request = requestOf(kept, Buffer.concat(body), signal);
-    const found = await answerOf(perform, request, () => callerOf(kept.caller));
+    const found = await answerOf(request, async () => {
+      const caller = await callerOf(kept.caller);
+      const answer = await perform(request, caller);
+      // Nothing that was read is kept for who may not read it any more; what was done has to be told.
+      if (!kept.runsOnce) await caller.asOfNow?.();
+      return answer;
+    });
     for (const fault of found.faults ?? []) onFault(fault, found.interaction);
     const { status, headers, bytes } = withinBounds(found);
     const answer: KeptAnswer = { status, headers, chunks: await keepBytes(ANSWER, id, bytes, context) };
@@ -169,15 +175,11 @@ function requestOf(kept: KeptRequest, body: Uint8Array, signal: AbortSignal): Fh
  * What goes wrong is the answer, too: the job itself has succeeded in finding it. Failures of the server are none, nor is
  * what comes of the server's being told to stop: they are thrown as faults, after which the job is tried again.
  */
-async function answerOf(
-  perform: Engine['perform'],
-  request: FhirRequest,
-  callerOf: () => Promise<Caller>,
-): Promise<Answer> {
+async function answerOf({ signal }: FhirRequest, work: () => Promise<Answer>): Promise<Answer> {
   try {
-    return await perform(request, await callerOf());
+    return await work();
   } catch (error) {
-    if (!(error instanceof FhirError) || error.status >= 500 || request.signal.aborted) {
+    if (!(error instanceof FhirError) || error.status >= 500 || signal.aborted) {
       throw new Error('a request that was to be answered later failed', { cause: error });
     }
     return outcomeAnswer(error);

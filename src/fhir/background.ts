@@ -1,6 +1,7 @@
 // Work that goes on beside requests: a process that serves starts it, and stops it before it closes the store.
 import type { Jobs } from '../jobs/jobs.ts';
 import type { Records } from '../store/store.ts';
+import type { NotedTies } from './access/ties.ts';
 import type { AddedParameters } from './added-parameters.ts';
 
 export interface Background {
@@ -10,6 +11,7 @@ export interface Background {
 
 interface BackgroundParts {
   added: AddedParameters;
+  ties: NotedTies;
   jobs: Jobs;
   records: Records;
   onFault: (error: unknown, kind: string) => void;
@@ -18,7 +20,7 @@ interface BackgroundParts {
 /** Records that have expired are not seen any more; so often what they hold is given back. */
 const SWEEP_MS = 10 * 60 * 1000;
 
-export function createBackground({ added, jobs, records, onFault }: BackgroundParts): Background {
+export function createBackground({ added, ties, jobs, records, onFault }: BackgroundParts): Background {
   let timer: NodeJS.Timeout | undefined;
   let sweeping: Promise<unknown> = Promise.resolve();
   const sweep = (): void => {
@@ -31,11 +33,12 @@ export function createBackground({ added, jobs, records, onFault }: BackgroundPa
       timer.unref();
       sweep();
       added.start();
+      ties.start();
       jobs.start();
     },
     async stop() {
       clearInterval(timer);
-      await Promise.all([sweeping, added.stop(), jobs.stop()]);
+      await Promise.all([sweeping, added.stop(), ties.stop(), jobs.stop()]);
     },
   };
 }

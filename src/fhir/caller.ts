@@ -46,6 +46,8 @@ export interface Principal {
   purpose: string;
   /** Id of the one patient for whom the glass was broken. */
   emergency?: string;
+  /** Of a token that another issuer made: which, and the token's end, ms since the epoch, to which its work lasts, too. */
+  external?: { issuer: string; expires: number };
 }
 
 /** Who asks, with the conditions that hold for it. Made in access/ alone. */
@@ -65,4 +67,6 @@ export interface Caller {
   hidesElements: boolean;
   /** May take restricted labels away. */
   mayRelabel: boolean;
+  /** Of work that goes on after its request: who that is now. FhirError('forbidden') once the right to it is over. */
+  asOfNow?(): Promise<Caller>;
 }

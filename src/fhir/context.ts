@@ -3,6 +3,7 @@ import type { Clock } from '../base/clock.ts';
 import type { Jobs } from '../jobs/jobs.ts';
 import type { Row, Store } from '../store/store.ts';
 import type { Emergencies } from './access/emergencies.ts';
+import type { NotedTies } from './access/ties.ts';
 import type { Trail } from './audit/trail.ts';
 import type { Seal } from './seal.ts';
 import type { IndexContext } from './search/values.ts';
@@ -20,10 +21,14 @@ export interface EngineContext extends IndexContext {
   grant?: string | undefined;
   /** Emergency access that was begun. */
   emergencies: Emergencies;
+  /** What Binaries belong to. */
+  ties: NotedTies;
   /** Work that outlasts its request. */
   jobs: Jobs;
   /** Seals paging links. */
   seal: Seal;
+  /** Clients outside of the covered entity: what they are shown is a disclosure. */
+  outsideClients: readonly string[];
   /** Refuse a write that refers to a local resource which is not there. Off by default: partners send fragments. */
   checkReferences: boolean;
 }

@@ -3,9 +3,9 @@
 import type { Clock } from '../base/clock.ts';
 import { limits } from '../base/limits.ts';
 import { FhirError } from '../base/outcome.ts';
+import { slices } from '../base/slices.ts';
 import { createJobs, type JobHandler } from '../jobs/jobs.ts';
 import type { Definitions } from '../model/definitions.ts';
-import { parseJson } from '../model/json.ts';
 import type { Store } from '../store/store.ts';
 import { isUnrestricted } from './access/callers.ts';
 import { authorizedWrites } from './access/commit.ts';
@@ -13,7 +13,9 @@ import { createAccess } from './access/compile.ts';
 import { createEmergencies } from './access/emergencies.ts';
 import { keptCallers, type Renew } from './access/kept-caller.ts';
 import { maskedStore } from './access/masked-store.ts';
+import { rechecked } from './access/rechecked.ts';
 import { requirePermission } from './access/require.ts';
+import { createNotedTies } from './access/ties.ts';
 import { createAddedParameters } from './added-parameters.ts';
 import { preferences } from './answer.ts';
 import { kickOff, mayBeAsync, REQUEST_JOB, requestJob } from './async.ts';
@@ -31,7 +33,6 @@ import { type Maintenance, maintenance } from './maintenance.ts';
 import { performOperation } from './operations/perform.ts';
 import { INDEX_JOB, indexJob } from './parameter-index.ts';
 import { conditionalPatch, patch } from './patch.ts';
-import type { Resource } from './prepare.ts';
 import { withProvenance } from './provenance.ts';
 import { read, vread } from './read.ts';
 import { type Interaction, routeRequest } from './route.ts';
@@ -40,6 +41,7 @@ import type { SearchScope } from './search/question.ts';
 import { search, searchQuery } from './search/search.ts';
 import { storeFailure } from './store-failure.ts';
 import { batch } from './transaction/batch.ts';
+import { sentBundle } from './transaction/sent-bundle.ts';
 import { transaction } from './transaction/transaction.ts';
 import { conditionalDelete, conditionalUpdate, create, remove, update } from './write.ts';
 
@@ -65,6 +67,8 @@ export interface EngineOptions {
   security?: Security;
   /** Record every request, and serve AuditEvents from the record. Off by default. */
   audit?: boolean;
+  /** Clients outside of the covered entity: what they are shown is a disclosure. */
+  outsideClients?: readonly string[];
 }
 
 /** Who somebody is to the engine, by what is known of them. */
@@ -90,9 +94,11 @@ export async function createEngine(
   const often = lookMs === undefined ? {} : { lookMs };
   const jobs = createJobs({ records: store.records, clock, handlers, onFault, ...often });
   const added = createAddedParameters({ base: options.definitions, context: () => context, onFault, ...often });
+  const ties = createNotedTies({ store, onFault, ...often });
   const context: EngineContext = {
     store,
     commit: async (commit) => {
+      ties.note(commit.writes);
       const written = await store.commit(await added.ready(commit));
       await added.committed(commit.writes);
       return written;
@@ -104,7 +110,9 @@ export async function createEngine(
     baseUrl,
     timeZone,
     checkReferences,
+    outsideClients: options.outsideClients ?? [],
     emergencies: createEmergencies(store.records, clock),
+    ties,
     jobs,
     seal,
   };
@@ -117,7 +125,11 @@ export async function createEngine(
     async (request, caller) => {
       try {
         const interaction = routeRequest(request, context.definitions);
-        const work = (context: EngineContext) => permitted(interaction, request, caller, context);
+        const { asOfNow } = caller;
+        const work = (context: EngineContext) =>
+          asOfNow === undefined
+            ? permitted(interaction, request, caller, context)
+            : asOfNow().then((now) => permitted(interaction, request, now, context));
         if (recorder === undefined) return await work(context);
         return await recorder.perform(interaction, request, caller, context, work);
       } catch (error) {
@@ -137,8 +149,9 @@ export async function createEngine(
   };
 
   /** The context as the caller has it: what it may write, what it is shown. */
-  const within = (context: EngineContext, caller: Caller): EngineContext => {
-    if (isUnrestricted(caller)) return context;
+  const within = (shared: EngineContext, caller: Caller): EngineContext => {
+    if (isUnrestricted(caller)) return shared;
+    const context = rechecked(shared, caller);
     const store = maskedStore(context.store, caller, context);
     return { ...context, store, ...authorizedWrites(caller, context), grant: caller.principal?.grant };
   };
@@ -221,25 +234,25 @@ export async function createEngine(
   ): Promise<Answer> => {
     if (request.body.length === 0)
       throw new FhirError('invalid', 'POST to the base takes a Bundle of type batch or transaction.');
-    const value = parseJson(request.body) as Partial<Resource> | null;
-    if (value?.resourceType !== 'Bundle')
+    // What the server loads itself is as large as the file is: one patient's record has had 27,000 entries.
+    const entriesMax = caller.kind === 'system' ? Number.POSITIVE_INFINITY : limits.bundleEntriesMax;
+    const sent = await sentBundle(request.body, { entriesMax, turn: slices() });
+    if (sent?.envelope.resourceType !== 'Bundle')
       throw new FhirError(
         'invalid',
         'POST to the base takes a Bundle of type batch or transaction; post other resources to their type.',
       );
-    // What the server loads itself is as large as the file is: one patient's record has had 27,000 entries.
-    const entries = Array.isArray(value.entry) ? value.entry.length : 0;
-    if (entries > limits.bundleEntriesMax && caller.kind !== 'system') {
+    if (sent.count > entriesMax) {
       throw new FhirError(
         'too-costly',
-        `A Bundle has at most ${limits.bundleEntriesMax} entries; this one has ${entries}. Send several, or load the file with the command line.`,
+        `A Bundle has at most ${entriesMax} entries; this one has ${sent.count}. Send several, or load the file with the command line.`,
       );
     }
-    switch (value.type) {
+    switch (sent.envelope.type) {
       case 'transaction':
-        return transaction(value as Resource, request, caller, context, perform);
+        return transaction(sent, request, caller, context, perform);
       case 'batch':
-        return batch(value as Resource, request, caller, context, performAlone);
+        return batch(sent, request, caller, context, performAlone);
       default:
         throw new FhirError('invalid', 'Only a Bundle of type batch or transaction can be processed.', {
           expression: 'Bundle.type',
@@ -248,10 +261,11 @@ export async function createEngine(
   };
 
   const perform = performIn(context);
-  handlers[REQUEST_JOB] = requestJob(perform, keptCallers(callerOf, options.renew), context, onFault);
+  const renewal = options.renew === undefined ? {} : { renew: options.renew };
+  handlers[REQUEST_JOB] = requestJob(perform, keptCallers({ callerOf, now: clock.now, ...renewal }), context, onFault);
   handlers[INDEX_JOB] = indexJob(added, () => context, added.seenMs);
-  await added.refresh();
-  const background = createBackground({ added, jobs, records: store.records, onFault });
+  await Promise.all([added.refresh(), ties.refresh()]);
+  const background = createBackground({ added, ties, jobs, records: store.records, onFault });
   const record = recorder?.record ?? (async () => {});
   return { perform, callerOf, record, background, ...maintenance(context) };
 }

@@ -69,6 +69,7 @@ async function reindexAll(
     done += rows.length;
     onProgress?.(done);
   }
+  await context.ties.refresh();
   return changed;
 }
 

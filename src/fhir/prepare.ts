@@ -1,6 +1,7 @@
 // A resource as sent → what the store is asked to write: checked, identified, indexed. The one place that a write passes
 // through before the commit; full validation belongs here, after the structure check.
 import { FhirError } from '../base/outcome.ts';
+import type { Turn } from '../base/slices.ts';
 import type { Definitions } from '../model/definitions.ts';
 import { compactJson, parseJson, withIdAndMeta } from '../model/json.ts';
 import type { Commit, Key, Write } from '../store/store.ts';
@@ -128,10 +129,16 @@ export function deletionOf(type: string, id: string, expect?: number): Write {
  * Where references are checked: throws FhirError('unprocessable') naming the elements' targets that are neither in the
  * store, visible to the caller, nor among the writes themselves.
  */
-export async function requireTargets(writes: readonly Write[], caller: Caller, context: EngineContext): Promise<void> {
+export async function requireTargets(
+  writes: readonly Write[],
+  caller: Caller,
+  context: EngineContext,
+  turn: Turn = () => undefined,
+): Promise<void> {
   if (!context.checkReferences) return;
   const missing = new Map<string, { type: string; id: string }>();
   for (const write of writes) {
+    await turn();
     for (const { target, type, id } of localReferences(write, context)) missing.set(target, { type, id });
   }
   for (const write of writes) if (write.body !== null) missing.delete(`${write.type}/${write.id}`);

@@ -30,5 +30,8 @@ export function storeFailure(error: unknown): FhirError {
         cause: error,
         headers: { 'Retry-After': String(RETRY_AFTER_S) },
       });
+    case 'damaged':
+      // Nothing that a client could do about it.
+      throw error;
   }
 }

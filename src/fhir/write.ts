@@ -99,7 +99,7 @@ export async function conditionalUpdate(
 /** The id that a conditional update writes to, given what matched and what the body says. */
 export function conditionalTarget(
   matched: string | undefined,
-  resource: Resource,
+  resource: { id?: unknown },
   context: EngineContext,
   request: Pick<FhirRequest, 'header'>,
 ): { id: string; expect?: Write['expect'] } {

@@ -12,6 +12,7 @@ import { parseJson } from '../model/json.ts';
 import { readCookie, setCookie } from './cookies.ts';
 import { asFhirError } from './errors.ts';
 import { type Guard, tooManyRequests } from './guard.ts';
+import { type HasHsts, HSTS } from './hsts.ts';
 import type { Metrics } from './metrics.ts';
 import { addressKey, type Rate, TokenBuckets } from './rate.ts';
 import { requestId } from './request.ts';
@@ -23,6 +24,7 @@ export interface AuthRoutesOptions {
   clock: Clock;
   /** The FHIR base as clients know it. */
   baseUrl: string;
+  hasHsts: HasHsts;
 }
 
 const formType = 'application/x-www-form-urlencoded';
@@ -46,12 +48,19 @@ export function addAuthRoutes(server: FastifyInstance, options: AuthRoutesOption
       const template = request.routeOptions.url ?? 'unknown';
       options.metrics.observe(template, reply.statusCode, reply.elapsedTime);
       options.log.request(String(reply.getHeader('X-Request-Id')), template, reply.statusCode, reply.elapsedTime);
+      noteRefusal(request, reply.statusCode, guard);
       next();
     });
     for (const route of guard.routes) addRoute(scope, route, context);
     for (const [path, methods] of crossOriginMethods(guard.routes)) addPreflight(scope, path, methods, context);
     done();
   });
+}
+
+/** What failed for another reason is on record by whoever decided so. */
+function noteRefusal({ raw }: FastifyRequest, status: number, guard: Guard): void {
+  if (status === 429) guard.refusals.note({ kind: 'throttled', address: guard.peers.addressOf(raw) });
+  if (status === 403) guard.refusals.note({ kind: 'refused', address: guard.peers.addressOf(raw) });
 }
 
 interface Context extends AuthRoutesOptions {
@@ -113,7 +122,7 @@ function setSafetyHeaders(request: FastifyRequest, reply: FastifyReply, route: A
     'X-Frame-Options': 'DENY',
     'Referrer-Policy': 'no-referrer',
     'Content-Security-Policy': contentPolicy([]),
-    ...(context.isSecure ? { 'Strict-Transport-Security': 'max-age=31536000; includeSubDomains' } : {}),
+    ...(context.hasHsts(request.raw) ? { [HSTS[0]]: HSTS[1] } : {}),
   });
   if (route.isCrossOrigin === true) {
     for (const [name, value] of context.guard.cors.headersFor(request.raw)) reply.header(name, value);
@@ -216,13 +225,18 @@ function fail(
   reply.code(told.status).headers(told.headers);
   const text = told.issues[0]?.diagnostics ?? '';
   if (route.isCrossOrigin === true) {
-    const code = told.status >= 500 ? 'server_error' : 'invalid_request';
+    const code = errorCode(told);
     void reply
       .type('application/json; charset=utf-8')
       .send(JSON.stringify({ error: code, error_description: text.replace(/[^\x20\x21\x23-\x5b\x5d-\x7e]/g, ' ') }));
   } else {
     void reply.type('text/plain; charset=utf-8').send(`${text}\n`);
   }
+}
+
+function errorCode({ status, kind }: FhirError): string {
+  if (kind === 'throttled') return 'temporarily_unavailable';
+  return status >= 500 ? 'server_error' : 'invalid_request';
 }
 
 function toldOf(error: unknown): FhirError {
@@ -249,12 +263,14 @@ function crossOriginMethods(routes: readonly AuthRoute[]): Map<string, string[]>
   return methods;
 }
 
-function addPreflight(scope: FastifyInstance, url: string, methods: string[], { guard, clock }: Context): void {
+function addPreflight(scope: FastifyInstance, url: string, methods: string[], context: Context): void {
+  const { guard, clock, hasHsts } = context;
   scope.route({
     method: 'OPTIONS',
     url,
     handler: async (request, reply) => {
       reply.header('X-Request-Id', requestId(request.raw, clock.newId)).header('Allow', methods.join(', '));
+      if (hasHsts(request.raw)) reply.header(...HSTS);
       for (const [name, value] of guard.cors.preflight(request.raw, methods) ?? []) reply.header(name, value);
       return reply.code(204).send();
     },

@@ -26,6 +26,7 @@ const accepted = [
   'Authorization',
   'Cache-Control',
   'Content-Type',
+  'DPoP',
   'If-Match',
   'If-Modified-Since',
   'If-None-Exist',

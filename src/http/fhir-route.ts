@@ -10,6 +10,7 @@ import type { BodyBudget } from './body.ts';
 import { type Failure, failureOf } from './errors.ts';
 import { exchange, failureInForm, needsExchange } from './exchange.ts';
 import { type Entrance, tooManyRequests } from './guard.ts';
+import type { HasHsts } from './hsts.ts';
 import { bodyUse, defaultContentType, edgeParameter, isXml, mayBeData, replyContentType } from './media.ts';
 import type { Metrics } from './metrics.ts';
 import type { Slots } from './rate.ts';
@@ -27,6 +28,7 @@ export interface FhirRouteOptions {
   metrics: Metrics;
   budget: BodyBudget;
   xml: XmlConversion;
+  hasHsts: HasHsts;
   newId: () => string;
   /** Path that the base is served at. */
   base: string;
@@ -67,6 +69,7 @@ export class FhirRoute {
     const startedAt = performance.now();
     const request = new HttpRequest({ id: requestId(raw, this.#options.newId), startedAt, raw, response });
     request.cors = entrance.cors;
+    request.hasHsts = this.#options.hasHsts(raw);
     request.address = entrance.address;
     let caller: Caller;
     if (body !== undefined && !(body instanceof FhirError)) {
@@ -241,9 +244,10 @@ function callerIn({ caller }: Entrance): Caller {
 }
 
 /** A token that does not reach so far is told so. https://www.rfc-editor.org/rfc/rfc6750#section-3.1 */
-function withChallenge(failure: Failure, { hasToken }: HttpRequest): Failure {
+function withChallenge(failure: Failure, { hasToken, raw }: HttpRequest): Failure {
   if (failure.status !== 403 || !hasToken) return failure;
-  const challenge = 'Bearer realm="careloom", error="insufficient_scope"';
+  const scheme = /^dpop /i.test(raw.headers.authorization ?? '') ? 'DPoP' : 'Bearer';
+  const challenge = `${scheme} realm="careloom", error="insufficient_scope"`;
   return { ...failure, headers: { 'WWW-Authenticate': challenge, ...failure.headers } };
 }
 

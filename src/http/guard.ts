@@ -1,16 +1,18 @@
 // Before the FHIR base while access control is on: who asks, found out from the token before the body is read, and whether
 // they have asked too often. https://www.rfc-editor.org/rfc/rfc6750
 import type { IncomingMessage } from 'node:http';
-import type { Authentication, AuthRoute } from '../auth/exchange.ts';
+import type { Authentication, AuthRoute, Proof } from '../auth/exchange.ts';
 import { limits } from '../base/limits.ts';
 import { FhirError } from '../base/outcome.ts';
 import { publicCaller } from '../fhir/access/callers.ts';
+import type { SecurityEvent } from '../fhir/audit/security-event.ts';
 import type { Caller, Principal } from '../fhir/caller.ts';
 import { storeFailure } from '../fhir/store-failure.ts';
 import { Cors, type CorsOrigins, type HeaderList } from './cors.ts';
 import { asFhirError } from './errors.ts';
 import { Peers } from './peers.ts';
 import { addressKey, Slots, TokenBuckets } from './rate.ts';
+import { type Refusal, Refusals } from './refusals.ts';
 
 /** How the server is guarded. */
 export interface Guarded {
@@ -24,6 +26,8 @@ export interface Guarded {
   acceptsPlainHttp: boolean;
   /** Hold everybody to the rates of base/limits.ts. */
   limitsRates: boolean;
+  /** Puts what is refused on record; absent: nobody keeps one. */
+  record?: (event: SecurityEvent) => Promise<void>;
   /** Addresses and networks that /metrics answers. */
   metricsFrom: readonly string[];
 }
@@ -42,8 +46,8 @@ export interface Entrance {
 
 const fhirMethods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
 
-/** Of RFC 6750; longer ones are no tokens of anybody's. */
-const bearer = /^Bearer +[A-Za-z0-9._~+/-]{1,8192}=*$/i;
+/** Of RFC 6750 and RFC 9449; longer ones are no tokens of anybody's. */
+const bearer = /^(?:Bearer|DPoP) +[A-Za-z0-9._~+/-]{1,8192}=*$/i;
 
 export interface GuardOptions {
   access: Guarded;
@@ -51,11 +55,15 @@ export interface GuardOptions {
   base: string;
   /** Milliseconds. */
   now: () => number;
+  /** Told of refusals that could not be put on record. */
+  onFault(error: unknown): void;
 }
 
 export class Guard {
   readonly peers: Peers;
   readonly cors: Cors;
+  /** What was refused, until it is on record. */
+  readonly refusals: Refusals;
   /** By client. Unlimited ones have none. */
   readonly slots: Slots | undefined;
   readonly #access: Guarded;
@@ -64,12 +72,14 @@ export class Guard {
   readonly #perUser: TokenBuckets;
   readonly #perStranger: TokenBuckets;
 
-  constructor({ access, base, now }: GuardOptions) {
+  constructor({ access, base, now, onFault }: GuardOptions) {
     this.#access = access;
     this.#base = base;
     this.peers = new Peers(access.trustedProxies);
     this.cors = new Cors(access.corsOrigins);
-    this.slots = access.limitsRates ? new Slots(limits.clientRequestsAtOnceMax) : undefined;
+    this.refusals = new Refusals({ record: access.record ?? (async () => {}), now, onFault });
+    const onFull = (client: string) => this.refusals.note({ kind: 'throttled', client });
+    this.slots = access.limitsRates ? new Slots(limits.clientRequestsAtOnceMax, onFull) : undefined;
     this.#perClient = new TokenBuckets(
       { perSecond: limits.clientRequestsPerS, burst: limits.clientRequestsBurst },
       now,
@@ -128,9 +138,14 @@ export class Guard {
     }
     const { authorization } = raw.headers;
     if (authorization === undefined || !bearer.test(authorization)) throw noToken(authorization);
-    const principal = await this.#access.authentication.authenticate(authorization, address);
+    const principal = await this.#access.authentication.authenticate(authorization, address, this.#proofIn(raw));
     this.#countPrincipal(principal);
     return this.#access.callerOf(principal);
+  }
+
+  #proofIn({ headers, method = '', url = '' }: IncomingMessage): Proof | undefined {
+    const { dpop } = headers;
+    return typeof dpop === 'string' ? { dpop, method, path: url.slice(this.#base.length) } : undefined;
   }
 
   /** The CapabilityStatement, by its very address. */
@@ -142,27 +157,33 @@ export class Guard {
 
   #refusal(error: unknown, raw: IncomingMessage, address: string): FhirError {
     const told = toldOf(error);
+    if (told.kind === 'forbidden') this.refusals.note({ kind: 'refused', address });
     if (told.kind !== 'login') return told;
     try {
       this.#countStranger(address);
     } catch (tooMany) {
       return asFhirError(tooMany);
     }
+    // A request without any token says of nobody that they tried.
+    if (raw.headers.authorization !== undefined) this.refusals.note({ kind: 'token-refused', address });
     return challenged(told, raw.headers.authorization !== undefined);
   }
 
   #countStranger(address: string): void {
-    this.#count(this.#perStranger, addressKey(address), 'without a valid token from this address');
+    this.#count(this.#perStranger, addressKey(address), 'without a valid token from this address', { address });
   }
 
   #countPrincipal({ client, user }: Principal): void {
-    this.#count(this.#perClient, client, 'of this client');
-    if (user !== undefined) this.#count(this.#perUser, user.id, 'of this person');
+    this.#count(this.#perClient, client, 'of this client', { client });
+    if (user === undefined) return;
+    this.#count(this.#perUser, user.id, 'of this person', { client, user: user.fhirUser ?? `user:${user.id}` });
   }
 
-  #count(buckets: TokenBuckets, key: string, whose: string): void {
+  #count(buckets: TokenBuckets, key: string, whose: string, who: Omit<Refusal, 'kind'>): void {
     const seconds = this.#access.limitsRates ? buckets.take(key) : 0;
-    if (seconds > 0) throw tooManyRequests(`Too many requests ${whose}; try again in ${seconds} s.`, seconds);
+    if (seconds === 0) return;
+    this.refusals.note({ kind: 'throttled', ...who });
+    throw tooManyRequests(`Too many requests ${whose}; try again in ${seconds} s.`, seconds);
   }
 }
 

@@ -27,10 +27,13 @@ export class Networks {
 const loopback = new Networks(['127.0.0.0/8', '::1']);
 
 export class Peers {
+  /** Whether the word of any proxy counts. */
+  readonly trustsAny: boolean;
   readonly #proxies: Networks;
 
   /** `trustedProxies`: those whose X-Forwarded-For and X-Forwarded-Proto count. */
   constructor(trustedProxies: readonly string[]) {
+    this.trustsAny = trustedProxies.length > 0;
     this.#proxies = new Networks(trustedProxies);
   }
 
@@ -51,9 +54,14 @@ export class Peers {
 
   /** True when nobody on the way could read along: it came over TLS, also as far as a trusted proxy, or from this machine. */
   isPrivate(raw: IncomingMessage): boolean {
-    if ('encrypted' in raw.socket && raw.socket.encrypted === true) return true;
     const peer = peerOf(raw);
-    if (!this.#proxies.has(peer)) return loopback.has(peer);
+    return this.isByTls(raw) || (!this.#proxies.has(peer) && loopback.has(peer));
+  }
+
+  /** Whether the client speaks TLS, with this server or with a trusted proxy before it. */
+  isByTls(raw: IncomingMessage): boolean {
+    if ('encrypted' in raw.socket && raw.socket.encrypted === true) return true;
+    if (!this.#proxies.has(peerOf(raw))) return false;
     // What stands before the last was there when the proxy got the request: the client may have written it.
     return String(raw.headers['x-forwarded-proto']).split(',').at(-1)?.trim() === 'https';
   }

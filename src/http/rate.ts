@@ -24,15 +24,27 @@ export class TokenBuckets {
 
   /** Takes one. 0 when there was one, else the seconds, rounded up, until there is. */
   take(key: string): number {
-    const { perSecond, burst } = this.#rate;
     const now = this.#now();
+    const tokens = this.#tokens(key, now);
+    this.#keep(key, { tokens: tokens >= 1 ? tokens - 1 : tokens, at: now });
+    return this.#secondsUntilOne(tokens);
+  }
+
+  /** What `take` would answer; nothing is taken. */
+  wait(key: string): number {
+    return this.#secondsUntilOne(this.#tokens(key, this.#now()));
+  }
+
+  #tokens(key: string, now: number): number {
+    const { perSecond, burst } = this.#rate;
     const known = this.#buckets.get(key);
+    if (known === undefined) return burst;
     // A clock that was set back refills nothing.
-    const gained = known === undefined ? 0 : (Math.max(0, now - known.at) / 1000) * perSecond;
-    const tokens = known === undefined ? burst : Math.min(burst, known.tokens + gained);
-    const isTaken = tokens >= 1;
-    this.#keep(key, { tokens: isTaken ? tokens - 1 : tokens, at: now });
-    return isTaken ? 0 : Math.max(1, Math.ceil((1 - tokens) / perSecond));
+    return Math.min(burst, known.tokens + (Math.max(0, now - known.at) / 1000) * perSecond);
+  }
+
+  #secondsUntilOne(tokens: number): number {
+    return tokens >= 1 ? 0 : Math.max(1, Math.ceil((1 - tokens) / this.#rate.perSecond));
   }
 
   #keep(key: string, bucket: { tokens: number; at: number }): void {
@@ -44,19 +56,36 @@ export class TokenBuckets {
   }
 }
 
+/** What auth/ counts by client, which it alone knows; addresses are counted at the edge. */
+export function clientRates(now: () => number): Record<'tokens' | 'proofs' | 'boundRequests', TokenBuckets> {
+  const { clientTokensPerS, clientTokensBurst, clientProofsPer15Min, clientProofsBurst } = limits;
+  const { clientRequestsPerS, clientRequestsBurst } = limits;
+  return {
+    tokens: new TokenBuckets({ perSecond: clientTokensPerS, burst: clientTokensBurst }, now),
+    proofs: new TokenBuckets({ perSecond: clientProofsPer15Min / 900, burst: clientProofsBurst }, now),
+    boundRequests: new TokenBuckets({ perSecond: clientRequestsPerS, burst: clientRequestsBurst }, now),
+  };
+}
+
 /** What each key has in work at this moment. */
 export class Slots {
   readonly #max: number;
+  readonly #onFull: (key: string) => void;
   readonly #taken = new Map<string, number>();
 
-  constructor(max: number) {
+  /** `onFull` is told of each that was not given. */
+  constructor(max: number, onFull: (key: string) => void = () => {}) {
     this.#max = max;
+    this.#onFull = onFull;
   }
 
   /** False when all are taken. What was taken is released once. */
   take(key: string): boolean {
     const taken = this.#taken.get(key) ?? 0;
-    if (taken >= this.#max) return false;
+    if (taken >= this.#max) {
+      this.#onFull(key);
+      return false;
+    }
     this.#taken.set(key, taken + 1);
     return true;
   }

@@ -3,6 +3,7 @@ import { pipeline } from 'node:stream';
 import type { Answer } from '../fhir/interaction.ts';
 import { type Coding, codingFor, compressedBytesMin, encoderFor, isCompressible } from './compress.ts';
 import type { Failure } from './errors.ts';
+import { HSTS } from './hsts.ts';
 import { defaultContentType } from './media.ts';
 import type { HttpRequest } from './request.ts';
 
@@ -19,8 +20,10 @@ const safetyHeaders: readonly string[] = [
   'Accept, Accept-Encoding',
 ];
 
+const safetyHeadersByTls: readonly string[] = [...safetyHeaders, ...HSTS];
+
 /** For an answer that brings none of its own. */
-const contentPolicy = "default-src 'none'; frame-ancestors 'none'";
+const contentPolicy = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'";
 
 /** Below this, copying the pieces into one costs less than writing them one by one. */
 const copiedBytesMax = 64 * 1024;
@@ -58,7 +61,7 @@ interface Message {
 function send(request: HttpRequest, { status, headers, pieces }: Message, { isClosing }: ReplyOptions): void {
   const { response } = request;
   const bytes = totalBytes(pieces);
-  const head = [...safetyHeaders, 'X-Request-Id', request.id];
+  const head = [...(request.hasHsts ? safetyHeadersByTls : safetyHeaders), 'X-Request-Id', request.id];
   const coding = bytes < compressedBytesMin ? undefined : codingOf(request, { status, headers });
   if (headers['Content-Security-Policy'] === undefined) head.push('Content-Security-Policy', contentPolicy);
   if (headers['Cache-Control'] === undefined) head.push('Cache-Control', 'no-store');

@@ -28,6 +28,8 @@ export class HttpRequest implements FhirRequest {
   isPretty = false;
   /** What lets a page of another origin read the answer. */
   cors: HeaderList = [];
+  /** Its answer tells browsers to come by TLS alone. */
+  hasHsts = false;
   /** The client's address, where it is not the peer's. */
   address: string | undefined;
   /** The client whose slot this request has. */

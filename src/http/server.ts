@@ -15,9 +15,10 @@ import { addAuthRoutes } from './auth-routes.ts';
 import { BodyBudget, drain, readBody } from './body.ts';
 import { asFhirError, outcomeBody } from './errors.ts';
 import { FhirRoute } from './fhir-route.ts';
-import { type Access, type Entrance, Guard } from './guard.ts';
+import { type Access, type Entrance, Guard, type Guarded } from './guard.ts';
 import { alive, readiness } from './health.ts';
 import { countsSource, homePage, type StoreFacts, styleSource } from './home.ts';
+import { type HasHsts, HSTS, hasHsts } from './hsts.ts';
 import { bodyUse } from './media.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { Networks } from './peers.ts';
@@ -78,9 +79,12 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   const metrics = createMetrics({ inWork: () => route.inWork, hasAccessControl: access.kind === 'guarded' });
   const budget = new BodyBudget();
   const xml = new XmlConversion(options.definitions);
-  const guard = access.kind === 'guarded' ? new Guard({ access, base: basePath, now: clock.now }) : undefined;
+  const guard = access.kind === 'guarded' ? openGuard(access, options) : undefined;
+  const isAlwaysByTls = options.tls !== undefined || options.baseUrl.startsWith('https:');
+  const toBeByTls = hasHsts({ isAlwaysByTls, peers: guard?.peers });
   const route = new FhirRoute({
     ...options,
+    hasHsts: toBeByTls,
     entrance: entranceOf(access, guard),
     slots: guard?.slots,
     metrics,
@@ -107,10 +111,16 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     },
   });
   server.decorateRequest('entrance', undefined);
-  addFhirRoutes(server, { route, budget, guard, onPreflight: (ms) => metrics.observe('preflight', 204, ms) });
-  if (guard !== undefined) addAuthRoutes(server, { ...options, guard, metrics });
+  addFhirRoutes(server, {
+    route,
+    budget,
+    guard,
+    toBeByTls,
+    onPreflight: (ms) => metrics.observe('preflight', 204, ms),
+  });
+  if (guard !== undefined) addAuthRoutes(server, { ...options, guard, metrics, hasHsts: toBeByTls });
   void server.register((pages, _, done) => {
-    addPages(pages, { ...options, metrics, guard });
+    addPages(pages, { ...options, metrics, guard, toBeByTls });
     done();
   });
   server.setNotFoundHandler((request, reply) => {
@@ -142,6 +152,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
         clearTimeout(cut);
         clearInterval(clockwork);
         await xml.close();
+        await guard?.refusals.flush();
       }
     },
   };
@@ -154,7 +165,8 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   /** For an address that leads nowhere: it has no route, and so none of the pages' hooks either. */
   function refusePlainly(request: FastifyRequest, reply: FastifyReply, told: { status: number; text: string }): void {
     const id = requestId(request.raw, options.clock.newId);
-    const headers = { 'Content-Type': 'text/plain; charset=utf-8', 'X-Request-Id': id, 'Cache-Control': 'no-store' };
+    const headers = ['Content-Type', 'text/plain; charset=utf-8', 'X-Request-Id', id, 'Cache-Control', 'no-store'];
+    if (toBeByTls(request.raw)) headers.push(...HSTS);
     reply.hijack().raw.writeHead(told.status, headers).end(told.text);
     metrics.observe('unknown', told.status, reply.elapsedTime);
     options.log.request(id, 'unknown', told.status, reply.elapsedTime);
@@ -166,6 +178,11 @@ export function allowedHosts(baseUrl: string): ReadonlySet<string> {
   const { host, hostname, port } = new URL(baseUrl);
   const names = new Set(['localhost', '127.0.0.1', '[::1]', hostname]);
   return new Set([...names, ...[...names].map((name) => `${name}:${port}`), host]);
+}
+
+function openGuard(access: Guarded, { clock, log }: HttpServerOptions): Guard {
+  const onFault = (error: unknown): void => log.error('refusals could not be put on record', error);
+  return new Guard({ access, base: basePath, now: clock.now, onFault });
 }
 
 function pathOf(raw: IncomingMessage): string {
@@ -198,10 +215,14 @@ interface FhirRoutesOptions {
   route: FhirRoute;
   budget: BodyBudget;
   guard: Guard | undefined;
+  toBeByTls: HasHsts;
   onPreflight: (ms: number) => void;
 }
 
-function addFhirRoutes(server: FastifyInstance, { route, budget, guard, onPreflight }: FhirRoutesOptions): void {
+function addFhirRoutes(
+  server: FastifyInstance,
+  { route, budget, guard, toBeByTls, onPreflight }: FhirRoutesOptions,
+): void {
   server.removeAllContentTypeParsers();
   server.addContentTypeParser('*', (request, payload: IncomingMessage, done) => {
     if (request.entrance?.caller instanceof FhirError) {
@@ -221,7 +242,8 @@ function addFhirRoutes(server: FastifyInstance, { route, budget, guard, onPrefli
       request.entrance = await guard?.admit(request.raw);
       return;
     }
-    reply.hijack().raw.writeHead(204, preflight.flat()).end();
+    const headers = toBeByTls(request.raw) ? [...preflight.flat(), ...HSTS] : preflight.flat();
+    reply.hijack().raw.writeHead(204, headers).end();
     onPreflight(reply.elapsedTime);
   };
   const handler = (request: FastifyRequest, reply: FastifyReply) => {
@@ -239,10 +261,11 @@ function addFhirRoutes(server: FastifyInstance, { route, budget, guard, onPrefli
 interface PagesOptions extends HttpServerOptions {
   metrics: Metrics;
   guard: Guard | undefined;
+  toBeByTls: HasHsts;
 }
 
 function addPages(pages: FastifyInstance, options: PagesOptions): void {
-  const { access, store, log, clock, baseUrl, version, metrics, guard } = options;
+  const { access, store, log, clock, baseUrl, version, metrics, guard, toBeByTls } = options;
   void pages.register(helmet, {
     contentSecurityPolicy: {
       useDefaults: false,
@@ -254,10 +277,11 @@ function addPages(pages: FastifyInstance, options: PagesOptions): void {
         frameAncestors: ["'none'"],
       },
     },
-    strictTransportSecurity: baseUrl.startsWith('https:'),
+    strictTransportSecurity: false,
   });
   pages.addHook('onRequest', (request, reply, done) => {
     reply.header('X-Request-Id', requestId(request.raw, clock.newId)).header('Cache-Control', 'no-store');
+    if (toBeByTls(request.raw)) reply.header(...HSTS);
     done();
   });
   pages.addHook('onResponse', (request, reply, done) => {
@@ -281,6 +305,7 @@ function addPages(pages: FastifyInstance, options: PagesOptions): void {
     },
     '/metrics': async (reply) => {
       if (guard !== undefined && scrapers?.has(guard.peers.addressOf(reply.request.raw)) === false) {
+        guard.refusals.note({ kind: 'refused', address: guard.peers.addressOf(reply.request.raw) });
         return reply.code(403).type('text/plain; charset=utf-8').send('CARELOOM_METRICS_FROM has not this address\n');
       }
       return reply.type(metrics.contentType).send(await metrics.text());

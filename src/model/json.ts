@@ -3,6 +3,7 @@
 import { isUtf8 } from 'node:buffer';
 import { limits } from '../base/limits.ts';
 import { FhirError } from '../base/outcome.ts';
+import type { Turn } from '../base/slices.ts';
 
 /** Where a member stands: `nameStart` is its opening quote, [valueStart, valueEnd) the text of its value. */
 export interface Span {
@@ -37,6 +38,10 @@ const SMALL_OBJECT = 24;
 /** Longest member name that a message shows. */
 const NAME_SHOWN_MAX = 64;
 
+/** Whitespace between tokens. */
+const isSpace = new Uint8Array(256);
+for (const byte of [TAB, LF, CR, SPACE]) isSpace[byte] = 1;
+
 /** Bytes that need attention inside a string: its end, an escape, control characters. */
 const inString = new Uint8Array(256);
 inString.fill(1, 0, SPACE);
@@ -58,10 +63,38 @@ for (const digit of '0123456789abcdefABCDEF') hexDigits[digit.charCodeAt(0)] = 1
  */
 export function parseJson(bytes: Uint8Array): unknown {
   const buffer = asBuffer(bytes);
-  if (!isUtf8(buffer)) throw malformed(buffer, invalidUtf8At(buffer), 'the text is not valid UTF-8');
   const start = afterMark(buffer);
-  checkText(buffer, start);
+  try {
+    checkUtf8(buffer);
+    checkText(buffer, beginCheck(buffer, start), buffer.length + 1);
+  } catch (error) {
+    throw error instanceof Fault ? error.told(placeOf(buffer, error.at)) : error;
+  }
   return JSON.parse(buffer.toString('utf8', start));
+}
+
+/** Bytes that are looked at between two turns: some 2 ms. */
+const STEP_BYTES = 512 * 1024;
+
+/**
+ * Refuses what `parseJson` refuses, as it does, in steps between which others have their turn. What is checked is read
+ * by the functions below, or by JSON.parse part by part.
+ */
+export async function checkJson(bytes: Uint8Array, turn: Turn, stepBytes = STEP_BYTES): Promise<void> {
+  const buffer = asBuffer(bytes);
+  try {
+    checkUtf8(buffer);
+    const check = beginCheck(buffer, afterMark(buffer));
+    while (!checkText(buffer, check, check.at + stepBytes)) await turn();
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    const place = startOf(buffer);
+    while (place.at < error.at) {
+      await turn();
+      advance(buffer, place, Math.min(place.at + stepBytes, error.at));
+    }
+    throw error.told(place);
+  }
 }
 
 /**
@@ -71,7 +104,7 @@ export function parseJson(bytes: Uint8Array): unknown {
 export function memberSpans(bytes: Uint8Array, start = 0, end: number = bytes.length): Map<string, Span> {
   const spans = new Map<string, Span>();
   let at = skipSpace(bytes, start === 0 ? afterMark(bytes) : start);
-  if (bytes[at] !== OPEN_OBJECT) throw malformed(bytes, at, 'an object is expected');
+  if (bytes[at] !== OPEN_OBJECT) throw malformed(bytes, at, 'an object is expected').told(placeOf(bytes, at));
   at = skipSpace(bytes, at + 1);
   const buffer = asBuffer(bytes);
   while (at < end && bytes[at] === QUOTE) {
@@ -86,11 +119,72 @@ export function memberSpans(bytes: Uint8Array, start = 0, end: number = bytes.le
   return spans;
 }
 
+/** A text that is an object, and the elements of its list, [start, end) each. */
+export interface ListSpans {
+  /** Undefined when the object has no member of that name, or one that is no list. */
+  list: Span | undefined;
+  /** How many there are. */
+  count: number;
+  /** The first of them, up to as many as were asked for. */
+  elements: { start: number; end: number }[];
+}
+
+/**
+ * The elements of the list that is a member of the object, with turns for others: the object may have 64 MB. Undefined
+ * when the text is no object. It must have gone through `checkJson`.
+ */
+export async function listSpans(
+  bytes: Uint8Array,
+  { name, atMost }: { name: string; atMost: number },
+  turn: Turn,
+): Promise<ListSpans | undefined> {
+  const buffer = asBuffer(bytes);
+  const found: ListSpans = { list: undefined, count: 0, elements: [] };
+  let at = skipSpace(bytes, afterMark(bytes));
+  if (bytes[at] !== OPEN_OBJECT) return undefined;
+  at = skipSpace(bytes, at + 1);
+  while (bytes[at] === QUOTE) {
+    const nameStart = at;
+    const nameEnd = skipString(bytes, at);
+    const valueStart = skipSpace(bytes, skipSpace(bytes, nameEnd) + 1);
+    let valueEnd: number;
+    if (bytes[valueStart] === OPEN_ARRAY && stringAt(buffer, nameStart, nameEnd) === name) {
+      valueEnd = await noteElements(bytes, valueStart, found, atMost, turn);
+      found.list = { nameStart, valueStart, valueEnd };
+    } else valueEnd = skipValue(bytes, valueStart, bytes.length);
+    at = skipSpace(bytes, valueEnd);
+    if (bytes[at] === COMMA) at = skipSpace(bytes, at + 1);
+  }
+  return found;
+}
+
+/** Adds the elements of the array at `start`; its end. */
+async function noteElements(
+  bytes: Uint8Array,
+  start: number,
+  found: ListSpans,
+  atMost: number,
+  turn: Turn,
+): Promise<number> {
+  let turnAt = start + STEP_BYTES;
+  let at = skipSpace(bytes, start + 1);
+  while (bytes[at] !== CLOSE_ARRAY) {
+    const end = skipValue(bytes, at, bytes.length);
+    if (++found.count <= atMost) found.elements.push({ start: at, end });
+    at = skipSpace(bytes, end);
+    if (bytes[at] === COMMA) at = skipSpace(bytes, at + 1);
+    if (at < turnAt) continue;
+    turnAt = at + STEP_BYTES;
+    await turn();
+  }
+  return at + 1;
+}
+
 /** The elements of the array in [start, end). The text must have gone through `parseJson`. */
 export function elementSpans(bytes: Uint8Array, start: number, end: number): { start: number; end: number }[] {
   const spans: { start: number; end: number }[] = [];
   let at = skipSpace(bytes, start);
-  if (bytes[at] !== OPEN_ARRAY) throw malformed(bytes, at, 'an array is expected');
+  if (bytes[at] !== OPEN_ARRAY) throw malformed(bytes, at, 'an array is expected').told(placeOf(bytes, at));
   at = skipSpace(bytes, at + 1);
   while (at < end && bytes[at] !== CLOSE_ARRAY) {
     const valueEnd = skipValue(bytes, at, end);
@@ -239,16 +333,33 @@ interface Names {
   sets: (Set<string> | undefined)[];
 }
 
-function checkText(buffer: Buffer, start: number): void {
+/** How far a text is checked: a value is to begin at `at`. */
+interface Check {
+  at: number;
+  depth: number;
+  /** By depth. */
+  isObject: boolean[];
+  names: Names;
+}
+
+function beginCheck(buffer: Buffer, start: number): Check {
   const names: Names = { hashes: [], starts: [], bases: [0], counts: [0], sets: [undefined] };
-  const isObject: boolean[] = [false];
-  let depth = 0;
-  let at = skipSpace(buffer, start);
+  return { at: skipSpace(buffer, start), depth: 0, isObject: [false], names };
+}
+
+/** Goes on with a check up to the first value at or after `until`; false when there is one. Throws Fault. */
+function checkText(buffer: Buffer, check: Check, until: number): boolean {
+  const { isObject, names } = check;
+  let { at, depth } = check;
   for (;;) {
+    if (at >= until) {
+      check.at = at;
+      check.depth = depth;
+      return false;
+    }
     const byte = buffer[at];
     if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) {
-      if (++depth > limits.jsonDepthMax)
-        throw refused(buffer, at, `more than ${limits.jsonDepthMax} levels of nesting`);
+      if (++depth > limits.jsonDepthMax) throw refused(at, `more than ${limits.jsonDepthMax} levels of nesting`);
       isObject[depth] = byte === OPEN_OBJECT;
       at = skipSpace(buffer, at + 1);
       if (byte === OPEN_OBJECT) {
@@ -273,6 +384,7 @@ function checkText(buffer: Buffer, start: number): void {
     if (isObject[depth]) at = checkName(buffer, at, names, depth, 'a member name in double quotes is expected');
   }
   if (at < buffer.length) throw malformed(buffer, at, 'the end of the text is expected');
+  return true;
 }
 
 function openObject(names: Names, depth: number): void {
@@ -299,8 +411,7 @@ function checkName(buffer: Buffer, at: number, names: Names, depth: number, expe
   if (!isPlain) end = checkString(buffer, at) - 1;
   const count = (names.counts[depth] as number) + 1;
   names.counts[depth] = count;
-  if (count > limits.objectKeysMax)
-    throw refused(buffer, at, `more than ${limits.objectKeysMax} members in one object`);
+  if (count > limits.objectKeysMax) throw refused(at, `more than ${limits.objectKeysMax} members in one object`);
   if (!isPlain || isLengthRefused(end - at - 1)) checkNotRefused(buffer, at, end + 1);
   if (isPlain && count <= SMALL_OBJECT && names.sets[depth] === undefined) {
     noteSmall(buffer, at, end, hash, names, depth);
@@ -317,7 +428,7 @@ function isLengthRefused(length: number): boolean {
 
 function checkNotRefused(buffer: Buffer, start: number, end: number): void {
   const name = stringAt(buffer, start, end);
-  if (namesRefused.has(name)) throw refused(buffer, start, `the member name "${name}"`);
+  if (namesRefused.has(name)) throw refused(start, `the member name "${name}"`);
 }
 
 function noteSmall(buffer: Buffer, at: number, end: number, hash: number, names: Names, depth: number): void {
@@ -375,8 +486,8 @@ function checkString(buffer: Buffer, start: number): number {
 }
 
 /** 0, a control character, past the end: the tables are never asked for `undefined`, which would slow them for good. */
-function byteAt(buffer: Buffer, at: number): number {
-  return (buffer[at] as number) | 0;
+function byteAt(bytes: Uint8Array, at: number): number {
+  return (bytes[at] as number) | 0;
 }
 
 function checkEscape(buffer: Buffer, at: number): number {
@@ -425,12 +536,10 @@ function checkWord(buffer: Buffer, at: number, word: 'true' | 'false' | 'null'):
 // ---- passing over text that was checked -------------------------------------------------------------------------
 
 function skipSpace(bytes: Uint8Array, start: number): number {
+  if ((bytes[start] as number) > SPACE) return start;
   let at = start;
-  for (;;) {
-    const byte = bytes[at] as number;
-    if (byte > SPACE || (byte !== SPACE && byte !== LF && byte !== CR && byte !== TAB)) return at;
-    at++;
-  }
+  while (at < bytes.length && isSpace[bytes[at] as number] === 1) at++;
+  return at;
 }
 
 /** End of the string that opens at `start`; the end of the text when it is not closed. */
@@ -548,33 +657,69 @@ function afterMark(bytes: Uint8Array): number {
 
 // ---- messages ---------------------------------------------------------------------------------------------------
 
-function malformed(bytes: Uint8Array, at: number, problem: string): FhirError {
+/** What is wrong with a text at a byte. Where that is for a person is counted when it is told. */
+class Fault {
+  readonly at: number;
+  readonly #kind: 'Not well-formed' | 'Refused';
+  readonly #problem: string;
+
+  constructor(at: number, kind: 'Not well-formed' | 'Refused', problem: string) {
+    this.at = at;
+    this.#kind = kind;
+    this.#problem = problem;
+  }
+
+  told({ line, column }: Place): FhirError {
+    return new FhirError('invalid', `${this.#kind} JSON at line ${line}, column ${column}: ${this.#problem}`);
+  }
+}
+
+function malformed(bytes: Uint8Array, at: number, problem: string): Fault {
   const ends = at >= bytes.length ? ' (the text ends here)' : '';
-  return new FhirError('invalid', `Not well-formed JSON at ${position(bytes, at)}: ${problem}${ends}`);
+  return new Fault(at, 'Not well-formed', `${problem}${ends}`);
 }
 
-function refused(bytes: Uint8Array, at: number, what: string): FhirError {
-  return new FhirError('invalid', `Refused JSON at ${position(bytes, at)}: ${what}`);
+function refused(at: number, what: string): Fault {
+  return new Fault(at, 'Refused', what);
 }
 
-function duplicate(buffer: Buffer, start: number, end: number): FhirError {
+function duplicate(buffer: Buffer, start: number, end: number): Fault {
   const isShown = end - start - 2 <= NAME_SHOWN_MAX;
   const name = isShown ? ` ${buffer.toString('utf8', start, end)}` : '';
-  return refused(buffer, start, `the member name${name} stands twice in one object`);
+  return refused(start, `the member name${name} stands twice in one object`);
 }
 
 /** Line and column of a byte, both from 1; a column is a character. */
-function position(bytes: Uint8Array, at: number): string {
-  let line = 1;
-  let column = 1;
-  for (let i = afterMark(bytes); i < at; i++) {
-    const byte = bytes[i] as number;
+interface Place {
+  at: number;
+  line: number;
+  column: number;
+}
+
+const startOf = (bytes: Uint8Array): Place => ({ at: afterMark(bytes), line: 1, column: 1 });
+
+function placeOf(bytes: Uint8Array, at: number): Place {
+  const place = startOf(bytes);
+  advance(bytes, place, at);
+  return place;
+}
+
+function advance(bytes: Uint8Array, place: Place, to: number): void {
+  let { line, column } = place;
+  for (let i = place.at; i < to; i++) {
+    const byte = byteAt(bytes, i);
     if (byte === LF) {
       line++;
       column = 1;
     } else if ((byte & 0xc0) !== 0x80) column++;
   }
-  return `line ${line}, column ${column}`;
+  place.at = to;
+  place.line = line;
+  place.column = column;
+}
+
+function checkUtf8(buffer: Buffer): void {
+  if (!isUtf8(buffer)) throw malformed(buffer, invalidUtf8At(buffer), 'the text is not valid UTF-8');
 }
 
 /** The first byte of the first sequence that is not UTF-8: piece by piece, then character by character. */

@@ -91,6 +91,11 @@ export function follow(link: Link, row: AuditRow): readonly AuditProblem[] | und
   return found;
 }
 
+/** The sentence of the problem of that kind. */
+export function missingRows({ chain, from, to }: { chain: string; from: number; to: number }): string {
+  return problemOf('missing', chain, from, to).message;
+}
+
 /** The problem that was still open. */
 export function finish(link: Link): readonly AuditProblem[] {
   const { open } = link;

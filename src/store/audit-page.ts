@@ -26,6 +26,28 @@ export function auditAfter(search: AuditSearch): AuditAfter | undefined {
   return { kind: 'time', place: { at, chain, seq } };
 }
 
+/** Whether a row is among those of a search, and comes after a place. */
+export function isAsked(row: AuditRow, search: AuditSearch, after: AuditAfter | undefined): boolean {
+  const { patient, agent, chain, afterSeq = 0, from, to, descending } = search;
+  if (patient !== undefined && !row.patients.includes(patient.toWellFormed())) return false;
+  if (agent !== undefined && row.agent !== agent.toWellFormed()) return false;
+  if (chain !== undefined && row.chain !== chain) return false;
+  if (row.seq <= afterSeq || row.at < (from ?? row.at) || row.at >= (to ?? row.at + 1)) return false;
+  if (after === undefined) return true;
+  const order = after.kind === 'seq' ? row.seq - after.seq : inTime(row, after.place);
+  return descending ? order < 0 : order > 0;
+}
+
+/** The order of a search. */
+export function auditOrder({ chain, descending }: AuditSearch): (a: AuditRow, b: AuditRow) => number {
+  const order = chain === undefined ? inTime : (a: AuditRow, b: AuditRow) => a.seq - b.seq;
+  return descending ? (a, b) => order(b, a) : order;
+}
+
+function inTime(a: PlaceInTime, b: PlaceInTime): number {
+  return a.at - b.at || (a.chain === b.chain ? a.seq - b.seq : a.chain < b.chain ? -1 : 1);
+}
+
 /** `found`: one row more than the page may hold, when there are so many. */
 export function auditPageOf(search: AuditSearch, found: AuditRow[]): AuditPage {
   if (found.length <= search.limit) return { rows: found };

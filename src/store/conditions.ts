@@ -148,7 +148,8 @@ function rangeOf(kind: 'ord' | 'lastUpdated', asked: OrdRange): Condition {
 
 const texts = new WeakMap<Condition, string>();
 
-function textOf(part: Condition): string {
+/** The same text for the same condition. */
+export function textOf(part: Condition): string {
   let text = texts.get(part);
   if (text === undefined) {
     text = JSON.stringify(part);
@@ -159,12 +160,18 @@ function textOf(part: Condition): string {
 
 function unique(parts: readonly Condition[]): readonly Condition[] {
   if (parts.length < 2) return parts;
-  const seen = new Map<string, Condition>();
-  for (const part of parts) {
-    const text = textOf(part);
-    if (!seen.has(text)) seen.set(text, part);
-  }
-  return [...seen.values()];
+  const seen = new Set<string>();
+  return parts.filter((part) => {
+    const text = nameOf(part);
+    const { size } = seen;
+    return seen.add(text).size > size;
+  });
+}
+
+/** An access rule may come to name some hundreds of people. A key does not begin as a JSON object does, nor such as this. */
+function nameOf(part: Condition): string {
+  if (part.kind === 'key') return part.key;
+  return part.kind === 'not' && part.of.kind === 'key' ? `{not ${part.of.key}` : textOf(part);
 }
 
 function meetRanges(kind: 'ord' | 'lastUpdated', parts: readonly Condition[]): readonly Condition[] {

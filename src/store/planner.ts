@@ -2,9 +2,9 @@
 // walk or which set to collect, and what is left to check on each row. The engines' own choices were 100x and 350x
 // slower, so adapters force the plan (CROSS JOIN, hint). A position is independent of the plan (see cursor.ts): every
 // plan of one search yields the same total order, so page 2 may be found in another way than page 1.
-import { and, conjuncts, hull, isEmpty, meet, not, or, simplify } from './conditions.ts';
+import { and, conjuncts, hull, isEmpty, meet, not, or, simplify, textOf } from './conditions.ts';
 import { compareKeys } from './match.ts';
-import type { Alias, Condition, Filter, Key, OrdRange, Part, SortKey, Source } from './store.ts';
+import type { Alias, Condition, Filter, Key, OrdRange, Part, SortKey, Source, Together } from './store.ts';
 import { typeKey } from './store.ts';
 
 /**
@@ -60,6 +60,7 @@ export type Span = Extract<Condition, { kind: 'span' }>;
 
 export interface Planned extends Alias {
   order: readonly SortKey[];
+  request?: Together;
 }
 
 /** A set below this is collected whatever the order; a join below this is replaced by its matches. */
@@ -90,24 +91,26 @@ export function narrow(alias: Alias, filter: Filter): Alias {
 
 /** The plan for a search of everything the filter lets through; `alias.where` need not be simplified. */
 export async function plan(search: Planned, filter: Filter, probe: Probe): Promise<Plan> {
-  return planNarrowed({ ...narrow(search, filter), order: search.order }, probe);
+  const narrowed = narrow(search, filter);
+  const parts = await resolveJoins(narrowed.type, topLevel(narrowed), looking(probe, search.request));
+  if (parts === undefined) return { kind: 'none' };
+  return choose(narrowed.type, parts, orderOf(search), probe);
 }
 
 /** The plan for counting or for a set of matches: order does not matter, so the smallest source is collected. */
-export async function planCount(alias: Alias, filter: Filter, probe: Probe): Promise<Plan> {
+export async function planCount(
+  alias: Alias,
+  filter: Filter,
+  probe: Probe,
+  { request }: { request?: Together } = {},
+): Promise<Plan> {
   const narrowed = narrow(alias, filter);
-  const parts = await resolveJoins(narrowed.type, topLevel(narrowed), probe);
+  const parts = await resolveJoins(narrowed.type, topLevel(narrowed), looking(probe, request));
   if (parts === undefined) return { kind: 'none' };
   const candidates = sourcesOf(narrowed.type, parts);
   const isChoice = candidates.length > 1;
   const smallest = isChoice ? await smallestOf(narrowed.type, candidates, COUNT_CAP, probe) : candidates[0];
   return sortPlan(narrowed.type, smallest ?? WHOLE_TYPE, parts, [BY_ORD]);
-}
-
-async function planNarrowed(search: Planned, probe: Probe): Promise<Plan> {
-  const parts = await resolveJoins(search.type, topLevel(search), probe);
-  if (parts === undefined) return { kind: 'none' };
-  return choose(search.type, parts, orderOf(search), probe);
 }
 
 /** The order a search really has: newest clinical date first when it names none. */
@@ -141,6 +144,28 @@ function topLevel(alias: Alias): readonly Condition[] | undefined {
 // ---- joins -------------------------------------------------------------------------------------------------------
 
 /**
+ * A probe, and what joins were found to match. An access rule asks for the same people in each list that may refer to them,
+ * and a search of all types asks for the same in each: they are looked for once, and are the same in all places.
+ */
+interface Looking extends Probe {
+  readonly matched: Map<string, Promise<Matched>>;
+}
+
+/** All matches, undefined where they are many; and the alias with its own joins replaced, to check candidates by. */
+interface Matched {
+  matches: Few | undefined;
+  alias: Alias;
+}
+
+const matchedIn = new WeakMap<Together, Looking['matched']>();
+
+function looking(probe: Probe, request: Together = {}): Looking {
+  const matched: Looking['matched'] = matchedIn.get(request) ?? new Map();
+  matchedIn.set(request, matched);
+  return { ...probe, matched };
+}
+
+/**
  * Replaces what no list holds by what it matches, where that is little: a chain by an `or` of reference keys, a reverse
  * chain and an `or` of terms by ids. Left alone when another condition already yields a smaller set: checking its rows
  * costs less.
@@ -148,7 +173,7 @@ function topLevel(alias: Alias): readonly Condition[] | undefined {
 async function resolveJoins(
   type: string,
   parts: readonly Condition[] | undefined,
-  probe: Probe,
+  probe: Looking,
 ): Promise<readonly Condition[] | undefined> {
   const isResolved = (part: Condition): boolean => holdsJoin(part) || isScattered(type, part);
   if (parts?.some(isResolved) !== true) return parts;
@@ -160,9 +185,7 @@ async function resolveJoins(
   const rows = smallest?.estimate ?? SMALL;
   if (rows < CHECKED_MAX) return parts;
   const left = rows < SMALL ? rows : Number.POSITIVE_INFINITY;
-  const resolved: Condition[] = [];
-  for (const part of parts) resolved.push(await resolveJoin(type, part, left, probe));
-  const whole = and(resolved);
+  const whole = and(await eachOf(parts, (part) => resolveJoin(type, part, left, probe), probe));
   return whole.kind === 'none' ? undefined : conjuncts(whole);
 }
 
@@ -184,15 +207,10 @@ function isScattered(type: string, condition: Condition): boolean {
 }
 
 /** `left`: how many rows would be checked. */
-async function resolveJoin(type: string, part: Condition, left: number, probe: Probe): Promise<Condition> {
+async function resolveJoin(type: string, part: Condition, left: number, probe: Looking): Promise<Condition> {
   if (part.kind === 'not' && holdsJoin(part.of)) return not(await resolveJoin(type, part.of, left, probe));
   if (part.kind === 'or' && holdsJoin(part)) {
-    const resolved = (branch: Condition): Promise<Condition> => resolveJoin(type, branch, left, probe);
-    // A reference to any type has 146 branches: one after another they take as many trips to the database, and more.
-    const of: Condition[] = [];
-    if (probe.overlaps) of.push(...(await Promise.all(part.of.map(resolved))));
-    else for (const branch of part.of) of.push(await resolved(branch));
-    const whole = or(of);
+    const whole = or(await eachOf(part.of, (branch) => resolveJoin(type, branch, left, probe), probe));
     // Keys and ids together are no list; ids alone are: whom somebody treats is found so.
     const isMixed = whole.kind === 'or' && !holdsJoin(whole) && left === Number.POSITIVE_INFINITY;
     return isMixed ? resolveBranches(type, whole, probe) : whole;
@@ -215,31 +233,48 @@ async function resolveJoin(type: string, part: Condition, left: number, probe: P
   return part;
 }
 
+/** A reference to any type has 146 branches: one after another they take as many trips to the database, and more. */
+async function eachOf(
+  parts: readonly Condition[],
+  resolved: (part: Condition) => Promise<Condition>,
+  { overlaps }: Probe,
+): Promise<Condition[]> {
+  if (overlaps) return Promise.all(parts.map(resolved));
+  const found: Condition[] = [];
+  for (const part of parts) found.push(await resolved(part));
+  return found;
+}
+
 async function resolveBranches(
   type: string,
   part: Extract<Condition, { kind: 'or' }>,
-  probe: Probe,
+  probe: Looking,
 ): Promise<Condition> {
   if (!isScattered(type, part)) return part;
   const ids = new Set<string>();
   for (const where of part.of) {
-    const { matches } = await fewOf({ type, where }, Number.POSITIVE_INFINITY, probe);
-    if (matches === undefined || ids.size > JOIN_EXAMINE) return part;
-    for (const { id } of matches) ids.add(id);
+    const found = await idsOf({ type, where }, probe);
+    if (found === undefined || ids.size > JOIN_EXAMINE) return part;
+    for (const id of found) ids.add(id);
   }
   return ids.size > 0 ? { kind: 'ids', ids: [...ids] } : { kind: 'none' };
 }
 
-/**
- * All matches, unless they are many or more are to be looked at than `left`; and the alias with its own joins replaced,
- * for checking candidates one by one.
- */
-async function fewOf(
-  alias: Alias,
-  left: number,
-  probe: Probe,
-  prefix?: Key,
-): Promise<{ matches: Few | undefined; alias: Alias }> {
+async function idsOf(alias: Alias, probe: Looking): Promise<readonly string[] | undefined> {
+  if (alias.where.kind === 'ids') return alias.where.ids;
+  const { matches } = await fewOf(alias, Number.POSITIVE_INFINITY, probe);
+  return matches?.map(({ id }) => id);
+}
+
+/** All matches, unless they are many or more are to be looked at than `left`. */
+function fewOf(alias: Alias, left: number, probe: Looking, prefix?: Key): Promise<Matched> {
+  const name = `${alias.type} ${left} ${prefix ?? ''} ${textOf(alias.where)}`;
+  const known = probe.matched.get(name) ?? lookForFew(alias, left, probe, prefix);
+  probe.matched.set(name, known);
+  return known;
+}
+
+async function lookForFew(alias: Alias, left: number, probe: Looking, prefix?: Key): Promise<Matched> {
   const parts = await resolveJoins(alias.type, topLevel(alias), probe);
   if (parts === undefined) return { matches: [], alias };
   const resolved: Alias = { type: alias.type, where: and(parts) };

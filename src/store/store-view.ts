@@ -64,7 +64,7 @@ export class StoreView implements Store {
     return this.#store.history(search, filter);
   }
 
-  count(alias: Alias, options: { cap: number; budgetMs: number }, filter: Filter): Promise<Count> {
+  count(alias: Alias, options: Parameters<Store['count']>[1], filter: Filter): Promise<Count> {
     return this.#store.count(alias, options, filter);
   }
 

@@ -114,7 +114,14 @@ export interface Search extends Alias {
   budgetMs: number;
   /** Say with the page how it was found. */
   explain?: true;
+  request?: Together;
 }
+
+/**
+ * An object of one request, the same in its searches and counts: what a join was found to match in one of them it matches
+ * in the others. Nothing of that outlives the object, so that a right that was withdrawn before a request is over for it.
+ */
+export type Together = object;
 
 export interface Page {
   rows: Row[];
@@ -233,6 +240,8 @@ export type StoreErrorKind =
   | 'too-costly'
   /** The store cannot be reached or cannot write now; the same call may succeed later. */
   | 'unavailable'
+  /** What is stored is not what was written. */
+  | 'damaged'
   /** The store on disk was written by a newer careloom. */
   | 'newer-schema';
 
@@ -344,11 +353,53 @@ export interface AuditHead {
   hash: string;
 }
 
+/**
+ * Rows `from` to `to` of a chain, packed: sealed rows are never written again, and are found like any other. The sealed
+ * rows of a chain are its beginning, those that were purged the beginning of that.
+ */
+export interface AuditSegment {
+  chain: string;
+  from: number;
+  to: number;
+  /** Hash of the row before `from`, and of row `to`. */
+  before: string;
+  hash: string;
+  /** Of row `to`, ms. */
+  at: number;
+  /** Of all its rows, ms; within one calendar month in UTC. */
+  earliest: number;
+  latest: number;
+  /** Size when packed. */
+  bytes: number;
+  /** Its rows were removed on purpose: the signed statement that says so. */
+  purged?: string;
+}
+
+/** What is in a segment. `names`: by which of its patients and agents it is found, see store/audit-segment.ts. */
+export interface OpenedSegment {
+  rows: AuditRow[];
+  names: readonly number[];
+  /** Size when packed. */
+  bytes: number;
+}
+
 export interface AuditRecord {
   /** Durable when it resolves. Appends that come while others are on their way to the disk go together. */
   append(entries: readonly AuditEntry[]): Promise<void>;
+  /** Throws StoreError('damaged') where sealed rows cannot be read that may be among those asked for. */
   rows(search: AuditSearch): Promise<AuditPage>;
   heads(): Promise<AuditHead[]>;
+  /** Of a chain, by place, with those that were purged. */
+  segments(chain: string): AsyncIterable<AuditSegment>;
+  /** undefined where its rows are not there. Throws StoreError('damaged') where they cannot be read. */
+  opened(segment: AuditSegment): Promise<OpenedSegment | undefined>;
+  /**
+   * Seals what is older than `before` (ms), segment by segment, each in one transaction, as the iteration goes on. Rows
+   * that are not as they were written stay where they are: when all else is sealed, StoreError('damaged') tells of them.
+   */
+  seal(options: { before: number; rowsMax?: number }): AsyncIterable<AuditSegment>;
+  /** Removes the rows of the first segment of its chain that has any. False when it is another, or another was faster. */
+  purge(segment: AuditSegment, signed: string): Promise<boolean>;
 }
 
 /** A row as the index sees it, for reindexing and verification. */
@@ -394,7 +445,7 @@ export interface Store {
   ): Promise<Row | undefined>;
   search(search: Search, filter: Filter): Promise<Page>;
   /** Counts up to `cap`, then says the count is not exact. */
-  count(alias: Alias, options: { cap: number; budgetMs: number }, filter: Filter): Promise<Count>;
+  count(alias: Alias, options: { cap: number; budgetMs: number; request?: Together }, filter: Filter): Promise<Count>;
   history(search: HistorySearch, filter: Filter): Promise<Page>;
   /**
    * The different keys from ≤ key < to that live resources have, in order; undefined when there are more than `max`. They

@@ -27,6 +27,40 @@ export function structureIssues(resource: unknown, definitions: Definitions): Is
   return walk.issues;
 }
 
+/** A check of a resource in parts, in the order in which they stand in it. */
+export interface StructureParts {
+  /** Found so far. */
+  readonly issues: Issue[];
+  /** No more is looked for. */
+  readonly isFull: boolean;
+  /** Members of the resource. Those of one choice belong into one call. */
+  members(members: JsonObject): void;
+  /** An element of one of its lists. */
+  element(list: string, at: number, value: unknown): void;
+}
+
+/** `structureIssues` for a resource of this type that is not at hand as a whole: its issues are those of the whole. */
+export function structureParts(type: string, definitions: Definitions): StructureParts {
+  const walk: Walk = { definitions, nodes: nodesOf(definitions), issues: [], path: [type] };
+  const node = nodeOf(walk, type);
+  return {
+    issues: walk.issues,
+    get isFull() {
+      return walk.issues.length >= ISSUES_MAX;
+    },
+    members(members) {
+      checkMembers(walk, members, Object.keys(members), node);
+    },
+    element(list, at, value) {
+      const slot = node.slots.get(list);
+      if (slot === undefined || this.isFull) return;
+      walk.path.push(slot.step, at);
+      checkValue(walk, value, slot);
+      walk.path.length -= 2;
+    },
+  };
+}
+
 type JsonObject = Readonly<Record<string, unknown>>;
 
 /** A type, ready for the walk: what may stand under each JSON name, `_name` of primitives included. */

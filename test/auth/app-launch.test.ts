@@ -179,6 +179,8 @@ await onBothStores(t, async (t, adapter) => {
     const launchFor = (user: string, patient: string) =>
       bench.server.launches.create({ client: app.id, user, patient });
     await t.rejects(launchFor(practitioner.id, 'far'), { code: 'access_denied' }, 'not made at all');
+    const unseen = { client: app.id, user: practitioner.id, patient: 'pat', encounter: 'unseen' };
+    await t.rejects(bench.server.launches.create(unseen), { code: 'access_denied' }, 'nor with what the user sees not');
     const scope = 'launch patient/*.rs';
     const foreign = await launchFor(patientUser.id, 'somebody-else');
     const asked = authorizeParameters(app, scope, { launch: foreign.launch });

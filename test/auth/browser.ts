@@ -35,6 +35,8 @@ export async function siteOn(
   const { records } = store;
   const events: AccountEvent[] = [];
   const faults: unknown[] = [];
+  /** Kinds of events that cannot be put on record. */
+  const unrecordable = new Set<AccountEvent['kind']>();
   const accounts = createAccounts({ records, clock, issuer, secret });
   const canSeePatient = async (id: string, patient: string): Promise<boolean> => {
     const user = await accounts.users.get(id);
@@ -61,6 +63,7 @@ export async function siteOn(
     users: accounts.users,
     isOnline: accounts.sessions.isLive,
     reaches: canSeePatient,
+    seesOpen: async () => true,
     record: async () => {},
     onFault,
   });
@@ -75,6 +78,7 @@ export async function siteOn(
     canSeePatient,
     describePatient: async (_, id) => names.find((each) => each.id === id),
     record: async (event) => {
+      if (unrecordable.has(event.kind)) throw new Error('the record cannot be written');
       events.push(event);
     },
     onFault,
@@ -85,7 +89,8 @@ export async function siteOn(
     await close();
   });
   const all = [...server.routes, ...routes];
-  const site = { clock, store, accounts, events, faults, server, routes: all, browser: () => new Browser(all) };
+  const kept = { clock, store, accounts, server, events, faults, unrecordable };
+  const site = { ...kept, routes: all, browser: () => new Browser(all) };
   return { ...site, ...peopleOf(site) };
 }
 

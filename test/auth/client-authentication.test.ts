@@ -3,6 +3,8 @@
 // https://hl7.org/fhir/smart-app-launch/backend-services.html,
 // https://hl7.org/fhir/smart-app-launch/client-confidential-asymmetric.html
 import t from 'tap';
+import { limits } from '../../src/base/limits.ts';
+import { clientRates } from '../../src/http/rate.ts';
 import { onBothStores } from '../support/stores.ts';
 import {
   addPublicApp,
@@ -25,10 +27,83 @@ import {
 
 const offline = { scope: 'launch/patient patient/*.rs offline_access', patient: 'pat' };
 
+/** Counts at a time of its own, in ms. */
+function ratesAt() {
+  const time = { now: 0 };
+  return { time, rates: clientRates(() => time.now) };
+}
+
 const keys = await Promise.all([testKey('RS384'), testKey('ES384')]);
 const [rsa, ec] = keys as [(typeof keys)[0], (typeof keys)[0]];
 
 await onBothStores(t, async (t, adapter) => {
+  await t.test('a service asks for so many tokens a second, from whatever addresses', async (t) => {
+    const { time, rates } = ratesAt();
+    const bench = await benchOn(t, adapter, { rates });
+    const [one, other] = [await addService(bench, [rsa]), await addService(bench, [rsa])];
+    const ask = async (client: string, at: number, secret = rsa) =>
+      call(bench.server, 'POST', '/auth/token', {
+        form: {
+          grant_type: 'client_credentials',
+          scope: 'system/*.rs',
+          ...(await assertionForm({ key: secret, client, clock: bench.clock })),
+        },
+        address: `192.0.2.${at}`,
+      });
+    for (let at = 1; at <= limits.clientTokensBurst; at++) t.equal((await ask(one.id, at)).status, 200);
+    const refused = await ask(one.id, 200);
+    t.match(refused, { status: 429, headers: { 'Retry-After': '1' }, json: { error: 'temporarily_unavailable' } });
+    t.equal((await ask(other.id, 200)).status, 200, 'another client');
+    time.now += 1_000;
+    for (let at = 1; at <= limits.clientTokensPerS; at++) t.equal((await ask(one.id, at)).status, 200);
+    t.equal((await ask(one.id, 200)).status, 429);
+  });
+
+  await t.test(
+    'installations of a public app are counted each for itself; what was refused is not spent',
+    async (t) => {
+      const { time, rates } = ratesAt();
+      const bench = await benchOn(t, adapter, { rates });
+      const app = await addPublicApp(bench);
+      let mine = (await tokensFor(bench, app, offline)).json.refresh_token;
+      const theirs = (await tokensFor(bench, app, offline)).json.refresh_token;
+      // The code was one.
+      for (let count = 1; count < limits.clientTokensBurst; count++)
+        mine = (await refreshed(bench, mine)).json.refresh_token;
+      t.equal((await refreshed(bench, mine)).status, 429);
+      t.equal((await refreshed(bench, theirs)).status, 200);
+      time.now += 1_000;
+      t.equal((await refreshed(bench, mine)).status, 200, 'the refresh token is still good');
+    },
+  );
+
+  await t.test('wrong secrets: so many from one network, then none is looked at for a while', async (t) => {
+    const { time, rates } = ratesAt();
+    const bench = await benchOn(t, adapter, { rates });
+    const confidential = { authentication: 'client_secret_basic', isResourceServer: true } as const;
+    const { client, secret = '' } = await bench.server.clients.add(publicApp(confidential));
+    const other = await bench.server.clients.add(publicApp(confidential));
+    const ask = (given: string, address: string, id = client.id) =>
+      call(bench.server, 'POST', '/auth/introspect', { form: { token: 'x' }, headers: basic(id, given), address });
+    const here = (host: number) => `2001:db8:1:2::${host}`;
+    for (let count = 0; count < limits.clientProofsBurst; count++)
+      t.equal((await ask('wrong', here(count))).json.error, 'invalid_client');
+    const told = bench.events.length;
+    for (const each of ['wrong', secret]) {
+      const refused = await ask(each, here(99));
+      t.match(refused, { status: 429, json: { error: 'temporarily_unavailable' } });
+      t.equal(Number(refused.headers['Retry-After']), 900 / limits.clientProofsPer15Min);
+    }
+    t.equal(bench.events.length, told, 'nor does each fill the record');
+    t.equal((await ask(secret, '2001:db8:1:3::1')).status, 200, 'the client itself, elsewhere');
+    t.equal((await ask(other.secret ?? '', here(99), other.client.id)).status, 200, 'another client from there');
+    time.now += (900 / limits.clientProofsPer15Min) * 1_000;
+    for (let count = 0; count < limits.clientProofsBurst; count++)
+      t.equal((await ask(secret, here(99))).status, 200, 'right ones are not counted');
+    t.equal((await ask('wrong', here(99))).status, 401, 'one more');
+    t.equal((await ask(secret, here(99))).status, 429);
+  });
+
   await t.test('client-confidential-symmetric: by Basic, with the secret that we made', async (t) => {
     const bench = await benchOn(t, adapter);
     const { client, secret = '' } = await bench.server.clients.add(

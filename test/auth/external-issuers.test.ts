@@ -5,8 +5,9 @@ import type { AddressInfo } from 'node:net';
 import { exportSPKI, importJWK, SignJWT } from 'jose';
 import t from 'tap';
 import type { ExternalIssuer } from '../../src/auth/external-issuers.ts';
+import { thumbprintOf } from '../../src/auth/jwt.ts';
 import { sqlite } from '../support/stores.ts';
-import { baseUrl, benchOn, type TestKey, testKey } from './support.ts';
+import { baseUrl, benchOn, dpopProof, type TestKey, testKey } from './support.ts';
 
 const keycloak = 'https://keycloak.example.org/realms/clinic';
 const [key, ec, stranger] = (await Promise.all([
@@ -66,6 +67,41 @@ function token({ now, by = key, claims = {}, header = {} }: Made): Promise<strin
     .setProtectedHeader(Object.fromEntries(head.filter(([, value]) => value !== undefined)) as { alg: string })
     .sign(by.privateKey);
 }
+
+t.test('work that goes on is asked for again, by what is configured now', async (t) => {
+  const { bench, ask } = await trusting(t, { clients: ['gateway'] });
+  const scope = 'system/Observation.rs system/Condition.rs';
+  const principal = await ask(await token({ now: bench.clock.now(), claims: { scope } }));
+  t.strictSame(bench.server.renewedExternal(principal), principal);
+  const given: ExternalIssuer = {
+    issuer: keycloak,
+    jwksUri: 'https://keycloak.example.org/jwks',
+    audience: baseUrl,
+    types: ['at+jwt'],
+    algorithms: ['RS256'],
+    claims: { client: 'azp', scope: 'scope' },
+    scopes: ['system/*.rs'],
+  };
+  const after = (...externalIssuers: ExternalIssuer[]) => bench.another({ externalIssuers }).renewedExternal(principal);
+  t.strictSame(after(given), principal, 'after a restart');
+  t.equal(after(), undefined, 'the issuer is trusted no more');
+  t.equal(after({ ...given, issuer: 'https://other.example' }), undefined);
+  t.equal(after({ ...given, clients: ['another'] }), undefined, 'the client is');
+  t.equal(after({ ...given, scopes: ['system/Patient.rs'] }), undefined, 'nothing is left');
+  t.strictSame(
+    after({ ...given, scopes: ['system/Observation.rs'] })?.scopes.map(({ type }) => type),
+    ['Observation'],
+    'a ceiling that came down',
+  );
+  const { external: _, ...unnamed } = principal;
+  t.equal(bench.server.renewedExternal(unnamed), undefined);
+  bench.clock.pass(359_999);
+  t.ok(bench.server.renewedExternal(principal));
+  bench.clock.pass(1);
+  t.equal(bench.server.renewedExternal(principal), undefined, 'the token is over');
+  const others = token({ now: bench.clock.now(), claims: { azp: 'another' } });
+  await t.rejects(others.then(ask), 'a client that is not listed');
+});
 
 const encoded = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
 
@@ -147,6 +183,27 @@ t.test('threat 30: unknown kids make nobody fetch keys', async (t) => {
   bench.clock.pass(31_000);
   await t.rejects(ask(await token({ now: bench.clock.now(), header: { kid: 'unknown' } })));
   t.equal(fetches(), 2, 'after it, one may be a new key');
+});
+
+t.test('a token that its issuer bound to a key needs a proof by that key', async (t) => {
+  const { bench, ask } = await trusting(t);
+  const { clock } = bench;
+  const holder = await testKey('ES256', 'holder');
+  const jkt = thumbprintOf(holder.publicJwk);
+  const bound = await token({ now: clock.now(), claims: { cnf: { jkt } } });
+  const url = `${baseUrl}/Observation`;
+  const byProof = async (given: string, by = holder) => {
+    const dpop = await dpopProof({ key: by, clock, method: 'GET', url, token: given });
+    return bench.server.authenticate(`DPoP ${given}`, '', { dpop, method: 'GET', path: '/Observation' });
+  };
+  t.match(await byProof(bound), { client: `${keycloak}#gateway` });
+  await t.rejects(ask(bound), { kind: 'login' } as never, 'as a bearer token');
+  await t.rejects(byProof(bound, key), { kind: 'login' } as never, 'another key');
+  for (const cnf of [{ 'x5t#S256': 'x' }, { jkt, 'x5t#S256': 'x' }, { jkt: 1 }, {}, 'x', null]) {
+    const other = await token({ now: clock.now(), claims: { cnf } });
+    await t.rejects(ask(other), { kind: 'login' } as never, JSON.stringify(cnf));
+    await t.rejects(byProof(other), { kind: 'login' } as never);
+  }
 });
 
 t.test('no issuer is trusted unless it is configured', async (t) => {

@@ -12,26 +12,14 @@ import {
   basic,
   benchOn,
   codeFor,
+  hostileTexts,
   publicApp,
   testKey,
   tokensFor,
 } from './support.ts';
 
 const hostile: readonly string[] = [
-  '',
-  ' ',
-  '0',
-  'null',
-  '\0',
-  '\r\nX: y',
-  '__proto__',
-  'constructor',
-  '{"$ne":null}',
-  "' OR 1=1 --",
-  '../../etc/passwd',
-  '<script>alert(1)</script>',
-  '%00%ff%zz',
-  '\u202e\ud800',
+  ...hostileTexts,
   '🏥'.repeat(50),
   'x'.repeat(10_000),
   'patient/*.cruds',
@@ -48,6 +36,9 @@ const hostile: readonly string[] = [
   'eyJhbGciOiJub25lIn0.eyJpc3MiOiJ4In0.',
   'eyJhbGciOiJub25lIn0.eyJpc3MiOiJ4In0',
   'a.b.c',
+  'urn:ietf:params:oauth:request_uri:x',
+  // A DPoP proof whose key is none.
+  'eyJhbGciOiJFUzI1NiIsInR5cCI6ImRwb3Arand0IiwiandrIjp7Imt0eSI6IkVDIiwiY3J2IjoiUC0yNTYiLCJ4IjoiQSIsInkiOiJCIn19.e30.AA',
   'authorization_code',
   'refresh_token',
   'client_credentials',
@@ -69,6 +60,7 @@ const names: readonly string[] = [
   ],
   ...['code_challenge', 'code_challenge_method', 'grant_type', 'code', 'code_verifier', 'refresh_token', 'token'],
   ...['client_secret', 'client_assertion', 'client_assertion_type', 'token_type_hint', 'request', 'x', '__proto__'],
+  ...['request_uri', 'dpop_jkt', 'max_age', 'login_hint'],
 ];
 
 t.test('threat 25: 2,000 hostile requests: no 5xx, no stack, no token', async (t) => {
@@ -114,6 +106,7 @@ t.test('threat 25: 2,000 hostile requests: no 5xx, no stack, no token', async (t
     basic(client.id, 'x').authorization,
     basic('\0', '\ud800').authorization,
     `Bearer ${held.access_token}`,
+    `DPoP ${held.access_token}`,
     'Digest x',
     `Basic ${'x'.repeat(20_000)}`,
   ];
@@ -132,7 +125,7 @@ t.test('threat 25: 2,000 hostile requests: no 5xx, no stack, no token', async (t
   const statuses = new Map<number, number>();
   for (let round = 0; round < 2_000; round++) {
     const route = pick(bench.server.routes);
-    const [parameters, authorization] = [spoilt(), pick(headers)];
+    const [parameters, authorization, dpop] = [spoilt(), pick(headers), pick(hostile)];
     const request: AuthRequest = {
       method: route.method,
       path: route.path,
@@ -140,7 +133,8 @@ t.test('threat 25: 2,000 hostile requests: no 5xx, no stack, no token', async (t
       query: parameters,
       form: parameters,
       json: pick(jsons),
-      header: (name) => (name === 'authorization' ? authorization : undefined),
+      header: (name) =>
+        name === 'authorization' ? authorization : name === 'dpop' && round % 4 === 0 ? dpop : undefined,
       cookie: () => pick(hostile),
       address: '192.0.2.1',
       id: 'x',

@@ -21,7 +21,7 @@ import {
   type TestKey,
 } from './support.ts';
 
-export type Endpoint = 'authorize' | 'token' | 'introspect' | 'revoke';
+export type Endpoint = 'authorize' | 'par' | 'token' | 'introspect' | 'revoke';
 
 export interface Answered {
   status: number;
@@ -34,6 +34,7 @@ export interface Subject {
   name: string;
   /** What an assertion names as its audience. */
   tokenUrl: string;
+  pushUrl: string;
   clock: TestClock;
   /** Header by which the confidential client proves itself. */
   secret: Record<string, string>;
@@ -49,6 +50,8 @@ export const secretOf = 'a-secret-of-the-confidential-client-0123456789';
 export async function ours(t: Test, key: TestKey): Promise<Subject> {
   const bench: Bench = await benchOn(t, sqlite);
   for (const id of ['app', 'other']) await bench.server.clients.add(publicApp({ id, scopes: appScopes }));
+  await bench.server.clients.add(publicApp({ id: 'pushing', scopes: appScopes, requiresPushedRequests: true }));
+  await bench.server.clients.add(publicApp({ id: 'bound', scopes: appScopes, bindsTokens: true }));
   const { secret = '' } = await bench.server.clients.add(
     publicApp({ id: 'portal', authentication: 'client_secret_basic', scopes: appScopes, isResourceServer: true }),
   );
@@ -56,11 +59,12 @@ export async function ours(t: Test, key: TestKey): Promise<Subject> {
   return {
     name: 'careloom',
     tokenUrl: `${issuer}/auth/token`,
+    pushUrl: `${issuer}/auth/par`,
     clock: bench.clock,
     secret: basic('portal', secret),
     async send(endpoint, parameters, headers = {}, jar = new Map()) {
       const isPage = endpoint === 'authorize';
-      if (isPage && !parameters.has('aud')) parameters.set('aud', baseUrl);
+      if ((isPage || endpoint === 'par') && !parameters.has('aud')) parameters.set('aud', baseUrl);
       const url = isPage ? `/auth/authorize?${parameters}` : `/auth/${endpoint}`;
       const answer = await call(bench.server, isPage ? 'GET' : 'POST', url, { form: parameters, headers }, jar);
       const { Location: location } = answer.headers;
@@ -78,6 +82,7 @@ export async function oracle(t: Test, key: TestKey): Promise<Subject> {
   await startProvider(server, root, key);
   const paths = {
     authorize: '/auth',
+    par: '/request',
     token: '/token',
     introspect: '/token/introspection',
     revoke: '/token/revocation',
@@ -85,6 +90,7 @@ export async function oracle(t: Test, key: TestKey): Promise<Subject> {
   return {
     name: 'oidc-provider',
     tokenUrl: `${root}/token`,
+    pushUrl: `${root}/request`,
     clock: { now: () => Date.now(), newId: () => crypto.randomUUID(), pass: () => undefined },
     secret: basic('portal', secretOf),
     send(endpoint, parameters, headers = {}, jar = new Map()) {
@@ -129,6 +135,20 @@ async function startProvider(server: Server, root: string, key: TestKey): Promis
       { ...app, client_id: 'other', token_endpoint_auth_method: 'none', scope: appScopes.join(' ') },
       {
         ...app,
+        client_id: 'pushing',
+        token_endpoint_auth_method: 'none',
+        scope: appScopes.join(' '),
+        require_pushed_authorization_requests: true,
+      },
+      {
+        ...app,
+        client_id: 'bound',
+        token_endpoint_auth_method: 'none',
+        scope: appScopes.join(' '),
+        dpop_bound_access_tokens: true,
+      },
+      {
+        ...app,
         client_id: 'portal',
         client_secret: secretOf,
         token_endpoint_auth_method: 'client_secret_basic',
@@ -154,6 +174,8 @@ async function startProvider(server: Server, root: string, key: TestKey): Promis
       devInteractions: { enabled: true },
       clientCredentials: { enabled: true },
       introspection: { enabled: true },
+      pushedAuthorizationRequests: { enabled: true },
+      dPoP: { enabled: true, requireNonce: () => false },
       revocation: { enabled: true },
     },
   });

@@ -1,12 +1,16 @@
 // What we share with OAuth elsewhere, compared with oidc-provider: the same requests, the same acceptance and the same errors,
 // but for the differences that are named and reasoned below. We may refuse what it accepts; what we accept and it refuses is
 // a hole, unless SMART asks for it.
+import { decodeJwt } from 'jose';
 import t from 'tap';
+import { thumbprintOf } from '../../src/auth/jwt.ts';
 import { type Answered, oracle, ours, type Subject } from './oracle-support.ts';
 import {
   type Assertion,
   assertionForm,
   callback,
+  type DpopProof,
+  dpopProof,
   type Jar,
   type Pkce,
   pkce,
@@ -48,6 +52,26 @@ const differences: Readonly<Record<string, Difference>> = {
     theirs: 'sent back invalid_request, state, iss',
     why: 'they fall back to the only address that is registered',
   },
+  'a pushed request twice': {
+    ours: 'refused, sent nowhere',
+    theirs: 'sent back invalid_request_uri',
+    why: 'nothing names an address; they fall back to the only one that is registered',
+  },
+  'a pushed request that nobody made': {
+    ours: 'refused, sent nowhere',
+    theirs: 'sent back invalid_request_uri',
+    why: 'the same',
+  },
+  'a pushed request by another client': {
+    ours: 'refused, sent nowhere',
+    theirs: 'sent back invalid_request_object',
+    why: 'the same',
+  },
+  'authorization for a key that is none': {
+    ours: 'sent back invalid_request, state, iss',
+    theirs: 'asks the person',
+    why: 'no key has this thumbprint: the code could not be redeemed',
+  },
   'a code without address': { ours: invalidRequest, theirs: 'ok', why: 'SMART: redirect_uri is required' },
   'assertion for two audiences': {
     ours: invalidClient,
@@ -64,11 +88,32 @@ const differences: Readonly<Record<string, Difference>> = {
     theirs: 'sent back unsupported_response_mode, state, iss',
     why: 'a code of their own',
   },
+  'authorization with prompt=none': {
+    ours: 'sent back interaction_required, state, iss',
+    theirs: 'sent back login_required, state, iss',
+    why: 'nobody is let in without a page here, signed in or not',
+  },
   'a code without verifier': {
     ours: invalidRequest,
     theirs: 'refused invalid_grant',
     why: 'a parameter that is missing',
   },
+  'a pushed request that is a request_uri': {
+    ours: invalidRequest,
+    theirs: 'refused request_uri_not_supported',
+    why: 'RFC 9126 2.1: "the request_uri authorization request parameter MUST NOT be provided"',
+  },
+  'a code with a proof twice': {
+    ours: 'DPoP, refused invalid_dpop_proof',
+    theirs: 'DPoP, refused invalid_grant',
+    why: 'RFC 9449 5: "if the DPoP proof is invalid, invalid_dpop_proof"; the code was not looked at',
+  },
+  'a code without proof, of a client with bound tokens': {
+    ours: 'refused invalid_dpop_proof',
+    theirs: 'refused invalid_grant',
+    why: 'the code is good, the proof is missing',
+  },
+  'a pushed request of nobody': { ours: invalidClient, theirs: invalidRequest, why: nobody },
   'a code by nobody': { ours: invalidClient, theirs: invalidRequest, why: nobody },
   'introspection by nobody': { ours: invalidClient, theirs: invalidRequest, why: nobody },
   'revocation by nobody': { ours: invalidClient, theirs: invalidRequest, why: nobody },
@@ -76,7 +121,9 @@ const differences: Readonly<Record<string, Difference>> = {
   'assertion that is none': { ours: invalidClient, theirs: invalidRequest, why: proof },
 };
 
-const [key, stranger] = (await Promise.all([testKey('ES384', 'one'), testKey('ES384', 'one')])) as [TestKey, TestKey];
+const [key, stranger, holder, holderElsewhere] = (await Promise.all(
+  (['ES384', 'ES384', 'ES256', 'ES256'] as const).map((algorithm) => testKey(algorithm, 'one')),
+)) as [TestKey, TestKey, TestKey, TestKey];
 
 interface Got {
   code: string;
@@ -117,10 +164,45 @@ async function authorized(subject: Subject, change: Change = {}, twice?: string)
   return `sent back ${error}${state === undefined ? '' : ', state'}${iss === undefined ? '' : ', iss'}`;
 }
 
-async function codeOf(subject: Subject, client = 'app'): Promise<Got> {
+async function pushed(subject: Subject, change: Change = {}, headers: Record<string, string> = {}) {
+  const answer = await subject.send('par', authorizeForm(change), headers);
+  const uri: string = answer.json?.request_uri ?? '';
+  return { outcome: answer.status === 201 ? `pushed for ${answer.json.expires_in} s` : outcomeOf(answer), uri };
+}
+
+async function byUri(subject: Subject, uri: string, change: Change = {}): Promise<Outcome> {
+  const parameters = form({ client_id: 'app', request_uri: uri, ...change });
+  const { status, location } = await subject.send('authorize', parameters);
+  if (location === undefined) return status >= 400 ? 'refused, sent nowhere' : `answered ${status}`;
+  return location.startsWith(callback) ? `sent back ${returned(location).error}` : 'asks the person';
+}
+
+const dpopFor = ({ clock, tokenUrl }: Subject, change: Partial<DpopProof> = {}) =>
+  dpopProof({ key: holder, clock, url: tokenUrl, ...change });
+
+async function proved(subject: Subject, proof: Partial<DpopProof> = {}, change: Change = {}): Promise<Outcome> {
+  const got = await codeOf(subject, 'app', change);
+  const answer = await redeem(subject, got, {}, { dpop: await dpopFor(subject, proof) });
+  return answer.status === 200 ? answer.json.token_type : outcomeOf(answer);
+}
+
+/** A refresh of what was bound, with this proof or none. */
+async function renewed(subject: Subject, proof: Partial<DpopProof> | undefined): Promise<Outcome> {
+  const { json } = await redeem(subject, await codeOf(subject), {}, { dpop: await dpopFor(subject) });
+  const headers: Record<string, string> = proof === undefined ? {} : { dpop: await dpopFor(subject, proof) };
+  const answer = await refresh(subject, json.refresh_token, {}, headers);
+  return answer.status === 200 ? answer.json.token_type : outcomeOf(answer);
+}
+
+async function codeOf(subject: Subject, client = 'app', change: Change = {}): Promise<Got> {
   const made = pkce();
   const jar: Jar = new Map();
-  const { location = '' } = await subject.send('authorize', authorizeForm({ client_id: client }, made), {}, jar);
+  const { location = '' } = await subject.send(
+    'authorize',
+    authorizeForm({ client_id: client, ...change }, made),
+    {},
+    jar,
+  );
   const { code = '' } = await subject.allow(location, jar);
   return { code, pkce: made };
 }
@@ -181,6 +263,57 @@ const scenarios: Readonly<Record<string, (subject: Subject) => Promise<Outcome>>
   'authorization with the address twice': (s) => authorized(s, {}, 'redirect_uri'),
   'authorization with the scope twice': (s) => authorized(s, {}, 'scope'),
 
+  'authorization with prompt=none': (s) => authorized(s, { prompt: 'none' }),
+  'authorization with prompt=none and another': (s) => authorized(s, { prompt: 'none login' }),
+  'authorization with prompt=login': (s) => authorized(s, { prompt: 'login' }),
+  'authorization with an unknown prompt': (s) => authorized(s, { prompt: 'dance' }),
+  'authorization with max_age': (s) => authorized(s, { max_age: '300' }),
+  'authorization with max_age=0': (s) => authorized(s, { max_age: '0' }),
+  'authorization with a negative max_age': (s) => authorized(s, { max_age: '-1' }),
+  'authorization with max_age of no number': (s) => authorized(s, { max_age: 'x' }),
+  'authorization with login_hint': (s) => authorized(s, { login_hint: 'ann' }),
+  'max_age in the id_token': async (s) => {
+    const made = pkce();
+    const jar: Jar = new Map();
+    const { location = '' } = await s.send('authorize', authorizeForm({ max_age: '300' }, made), {}, jar);
+    const { code = '' } = await s.allow(location, jar);
+    const { json } = await redeem(s, { code, pkce: made });
+    return typeof decodeJwt(json.id_token).auth_time;
+  },
+
+  'a pushed request': async (s) => {
+    const { outcome, uri } = await pushed(s);
+    return `${outcome}; ${await byUri(s, uri)}`;
+  },
+  'a pushed request twice': async (s) => {
+    const { uri } = await pushed(s);
+    const jar: Jar = new Map();
+    const { location = '' } = await s.send('authorize', form({ client_id: 'app', request_uri: uri }), {}, jar);
+    await s.allow(location, jar);
+    return byUri(s, uri);
+  },
+  'a pushed request by another client': async (s) => byUri(s, (await pushed(s)).uri, { client_id: 'other' }),
+  'a pushed request without client': async (s) => byUri(s, (await pushed(s)).uri, { client_id: undefined }),
+  'a pushed request that nobody made': async (s) => byUri(s, `urn:ietf:params:oauth:request_uri:${'x'.repeat(43)}`),
+  'a pushed request, and another address beside it': async (s) =>
+    byUri(s, (await pushed(s)).uri, { redirect_uri: 'https://evil.example.org/' }),
+  'a pushed request that is a request_uri': async (s) =>
+    (await pushed(s, { request_uri: (await pushed(s)).uri })).outcome,
+  'a pushed request without PKCE': async (s) => (await pushed(s, { code_challenge: undefined })).outcome,
+  'a pushed request to another address': async (s) =>
+    (await pushed(s, { redirect_uri: 'https://evil.example.org/' })).outcome,
+  'a pushed request of the implicit flow': async (s) => (await pushed(s, { response_type: 'token' })).outcome,
+  'a pushed request of an unknown client': async (s) => (await pushed(s, { client_id: 'nobody' })).outcome,
+  'a pushed request of nobody': async (s) => (await pushed(s, { client_id: undefined })).outcome,
+  'a pushed request of a confidential client': async (s) =>
+    (await pushed(s, { client_id: 'portal' }, s.secret)).outcome,
+  'a pushed request of a confidential client without its secret': async (s) =>
+    (await pushed(s, { client_id: 'portal' })).outcome,
+  'a pushed request for another client': async (s) => (await pushed(s, { client_id: 'app' }, s.secret)).outcome,
+  'an authorization request that should have been pushed': (s) => authorized(s, { client_id: 'pushing' }),
+  'a pushed request that had to be': async (s) =>
+    byUri(s, (await pushed(s, { client_id: 'pushing' })).uri, { client_id: 'pushing' }),
+
   'a code': async (s) => outcomeOf(await redeem(s, await codeOf(s))),
   'a code that nobody made': async (s) => outcomeOf(await redeem(s, { code: 'x'.repeat(43), pkce: pkce() })),
   'a code with a wrong verifier': async (s) =>
@@ -217,6 +350,49 @@ const scenarios: Readonly<Record<string, (subject: Subject) => Promise<Outcome>>
   },
   'an unknown grant type': async (s) => outcomeOf(await redeem(s, await codeOf(s), { grant_type: 'password' })),
   'no grant type': async (s) => outcomeOf(await redeem(s, await codeOf(s), { grant_type: undefined })),
+
+  'a code with a proof': (s) => proved(s),
+  'a code with a proof of another method': (s) => proved(s, { method: 'GET' }),
+  'a code with a proof for another address': (s) => proved(s, { url: 'https://other.example.org/token' }),
+  'a code with a proof for the address with a query': (s) => proved(s, { url: `${s.tokenUrl}?x=1#y` }),
+  'a code with a proof for no address': (s) => proved(s, { claims: { htu: undefined } }),
+  'a code with an old proof': (s) => proved(s, { claims: { iat: Math.floor(s.clock.now() / 1000) - 600 } }),
+  'a code with a proof from the future': (s) => proved(s, { claims: { iat: Math.floor(s.clock.now() / 1000) + 600 } }),
+  'a code with a proof without time': (s) => proved(s, { claims: { iat: undefined } }),
+  'a code with a proof without jti': (s) => proved(s, { claims: { jti: undefined } }),
+  'a code with a proof of another typ': (s) => proved(s, { header: { typ: 'JWT' } }),
+  'a code with a proof without key': (s) => proved(s, { header: { jwk: undefined } }),
+  'a code with a proof by another key': (s) => proved(s, { header: { jwk: holderElsewhere.publicJwk } }),
+  'a code with a proof that is none': async (s) => outcomeOf(await redeem(s, await codeOf(s), {}, { dpop: 'x' })),
+  'a code with a proof twice': async (s) => {
+    const claims = { jti: crypto.randomUUID() };
+    return `${await proved(s, { claims })}, ${await proved(s, { claims })}`;
+  },
+  'a code that is bound': (s) => proved(s, {}, { dpop_jkt: thumbprintOf(holder.publicJwk) }),
+  'a code that is bound to another key': (s) => proved(s, {}, { dpop_jkt: thumbprintOf(holderElsewhere.publicJwk) }),
+  'a code that is bound, without a proof': async (s) =>
+    outcomeOf(await redeem(s, await codeOf(s, 'app', { dpop_jkt: thumbprintOf(holder.publicJwk) }))),
+  'authorization for a key that is none': (s) => authorized(s, { dpop_jkt: 'short' }),
+  'a code without proof, of a client with bound tokens': async (s) =>
+    outcomeOf(await redeem(s, await codeOf(s, 'bound'), { client_id: 'bound' })),
+  'introspection of a bound token': async (s) => {
+    const { json } = await redeem(s, await codeOf(s), {}, { dpop: await dpopFor(s) });
+    const { token_type, cnf } = (await introspect(s, json.access_token)).json;
+    return `${token_type} ${cnf.jkt}`;
+  },
+  'refresh with the key': (s) => renewed(s, {}),
+  'refresh with another key': (s) => renewed(s, { key: holderElsewhere }),
+  'refresh without the key': (s) => renewed(s, undefined),
+  'refresh with a key that came later': async (s) =>
+    outcomeOf(await refresh(s, (await tokensOf(s)).refresh_token, {}, { dpop: await dpopFor(s) })),
+  'a pushed request with a proof': async (s) => {
+    const { status } = await s.send('par', authorizeForm(), { dpop: await dpopFor(s, { url: s.pushUrl }) });
+    return String(status);
+  },
+  'a pushed request with a proof by another key than its own': async (s) => {
+    const asked = authorizeForm({ dpop_jkt: thumbprintOf(holderElsewhere.publicJwk) });
+    return outcomeOf(await s.send('par', asked, { dpop: await dpopFor(s, { url: s.pushUrl }) }));
+  },
 
   refresh: async (s) => outcomeOf(await refresh(s, (await tokensOf(s)).refresh_token)),
   'refresh with the same scope': async (s) =>

@@ -127,6 +127,8 @@ await onBothStores(t, async (t, adapter) => {
         (await call(server, 'GET', '/auth/jwks')).json.keys.map(({ kid }: { kid: string }) => kid);
       const [first] = await kids();
       t.same(await kids(bench.another()), [first], 'servers on one store share them');
+      const [published] = (await call(bench.server, 'GET', '/auth/jwks')).json.keys;
+      t.equal(Buffer.from(published.n, 'base64url').length * 8, 3_072, '128 bits of security');
       t.notMatch(
         JSON.stringify(await bench.store.records.list('signing-keys', { limit: 1 })),
         /"d":/,

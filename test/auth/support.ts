@@ -92,6 +92,7 @@ export async function benchOn(
       users: { get: async (id) => users.get(id) },
       isOnline: async (session) => sessions.has(session),
       reaches: async (_user, patient) => patient !== 'far',
+      seesOpen: async (_user, { encounter }) => encounter !== 'unseen',
       record: async (event) => {
         events.push(event);
       },
@@ -311,7 +312,7 @@ export const basic = (id: string, secret: string): Record<string, string> => ({
 });
 
 export interface TestKey {
-  algorithm: 'RS256' | 'RS384' | 'ES256' | 'ES384';
+  algorithm: 'RS256' | 'RS384' | 'PS256' | 'ES256' | 'ES384' | 'EdDSA';
   kid: string;
   publicJwk: PublicJwk;
   privateKey: PrivateKey;
@@ -352,6 +353,34 @@ export async function assertionForm(given: Assertion): Promise<Record<string, st
   };
 }
 
+export interface DpopProof {
+  key: TestKey;
+  clock: Pick<TestClock, 'now'>;
+  /** Of the token endpoint by default. */
+  method?: string;
+  url?: string;
+  /** The access token that it goes with. */
+  token?: string;
+  claims?: Readonly<Record<string, unknown>>;
+  header?: Readonly<Record<string, unknown>>;
+}
+
+/** A DPoP proof; `undefined` among the claims, or in the header, leaves one out. */
+export function dpopProof(proof: DpopProof): Promise<string> {
+  const { key, clock, method = 'POST', url = `${issuer}/auth/token`, token, claims = {}, header = {} } = proof;
+  const { kid: _, alg: __, use: ___, ...jwk } = key.publicJwk;
+  const iat = Math.floor(clock.now() / 1000);
+  const ath = token === undefined ? undefined : createHash('sha256').update(token).digest('base64url');
+  const all = { htm: method, htu: url, iat, jti: crypto.randomUUID(), ath, ...claims };
+  const head = { alg: key.algorithm, typ: 'dpop+jwt', jwk, ...header };
+  return new SignJWT(withoutUndefined(all))
+    .setProtectedHeader(withoutUndefined(head) as { alg: string })
+    .sign(key.privateKey);
+}
+
+const withoutUndefined = (all: object): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+
 export async function addService(
   { server }: Pick<Bench, 'server'>,
   keys: readonly TestKey[],
@@ -367,3 +396,21 @@ export async function addService(
   });
   return client;
 }
+
+/** Texts that nobody means well with, wherever a parameter or field is. */
+export const hostileTexts: readonly string[] = [
+  '',
+  ' ',
+  '0',
+  'null',
+  '\0',
+  '\r\nX: y',
+  '__proto__',
+  'constructor',
+  '{"$ne":null}',
+  "' OR 1=1 --",
+  '../../etc/passwd',
+  '<script>alert(1)</script>',
+  '%00%ff%zz',
+  '\u202e\ud800',
+];

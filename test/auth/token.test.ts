@@ -148,6 +148,7 @@ await onBothStores(t, async (t, adapter) => {
     const next = (await refreshed(bench, online.refresh_token)).json;
     bench.sessions.clear();
     t.equal((await refreshed(bench, next.refresh_token)).json.error, 'invalid_grant', 'the session is over');
+    bench.sessions.add('session-1');
     let { refresh_token: token } = (await tokensFor(bench, app, offline)).json;
     for (let month = 0; month < 3; month++) {
       bench.clock.pass(29 * 24 * 3_600_000);

@@ -4,6 +4,7 @@ import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import t from 'tap';
 import { createKeySets } from '../../src/auth/key-sets.ts';
 import { createExternalLogin, type IdentityProvider } from '../../src/auth/users/external-login.ts';
+import { limits } from '../../src/base/limits.ts';
 import type { Outbound } from '../../src/base/net.ts';
 import { onBothStores } from '../support/stores.ts';
 import { type Browser, password, patients, siteOn } from './browser.ts';
@@ -272,6 +273,46 @@ await onBothStores(t, async (t, adapter) => {
     t.equal((await accounts.users.get(eve.id))?.identities, undefined);
     t.equal((await accounts.users.get(bob.id))?.identities, undefined);
     t.ok(page);
+  });
+
+  t.test('what is on record was done, and what cannot be put on record was not', async (t) => {
+    reset();
+    const dan = await site.person({ login: 'dan', roles: ['patient'] });
+    const browser = site.browser();
+    await browser.open('/auth/login');
+    await browser.submit('password', { login: 'dan', password });
+    const link = async (sub: string): Promise<void> => {
+      events.length = 0;
+      next.claims = { sub, amr: ['mfa'] };
+      await browser.open('/auth/account');
+      await browser.submit('Sign in from now on also with Clinic &lt;login&gt;');
+      await comesBack(browser);
+    };
+    const identities = async () => (await accounts.users.get(dan.id))?.identities ?? [];
+    site.unrecordable.add('factor-changed').add('login');
+    await link('dan-at-idp');
+    t.match(browser.page, { status: 500 });
+    t.strictSame(await identities(), []);
+    site.unrecordable.delete('factor-changed');
+    await link('dan-at-idp');
+    t.match(events, [{ kind: 'factor-changed', outcome: 'success', reason: 'identity provider linked' }]);
+    t.equal((await identities()).length, 1);
+    await link('dan-at-idp');
+    t.strictSame(events, [], 'a second time there is nothing to tell of');
+    next.claims = { sub: 'dan-at-idp', amr: ['mfa'] };
+    const late = await leave();
+    const before = (await accounts.sessions.listOf(dan.id)).length;
+    await comesBack(late);
+    t.match(late.page, { status: 500 }, 'a login that cannot be put on record');
+    t.notOk(isIn(late));
+    t.equal((await accounts.sessions.listOf(dan.id)).length, before, 'begins no session');
+    site.unrecordable.clear();
+    for (let i = 1; i < limits.identitiesMax; i++) await link(`dan-${i}`);
+    await link('one-too-many');
+    t.match(browser.page, { status: 401 });
+    t.match(events, [{ kind: 'factor-changed', outcome: 'refused', reason: 'clinic: too many are linked' }]);
+    t.equal((await identities()).length, limits.identitiesMax);
+    t.equal(site.faults.splice(0).length, 2, 'the two that could not be recorded');
   });
 
   t.test('a disabled person, and an identity that was removed, do not sign in', async (t) => {

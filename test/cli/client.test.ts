@@ -36,6 +36,8 @@ t.test('a public app, a confidential one and a backend service', async (t) => {
     'user/*.rs',
     '--secret',
     '--first-party',
+    '--pushed-requests',
+    '--dpop',
   );
   t.match(secret(portal.out), /^[A-Za-z0-9_-]{43}$/);
   const { publicJwk } = await testKey('ES384');
@@ -67,7 +69,7 @@ t.test('a public app, a confidential one and a backend service', async (t) => {
   t.match((await run('client', 'disable', 'growth')).out, /shut out/);
   const listed = (await run('client', 'list')).out;
   t.match(listed, /growth {2}Growth Chart \(disabled, public\)/);
-  t.match(listed, /Portal \(client_secret_basic, first party\)/);
+  t.match(listed, /Portal \(client_secret_basic, pushed requests, DPoP, first party\)/);
   t.match(listed, /Lab \(private_key_jwt, lab for Organization\/1\)/);
   t.match(listed, /Bulk \(private_key_jwt\)\n {4}system\/\*\.rs/);
   t.notMatch(listed, new RegExp(secret(next.out)));

@@ -62,6 +62,7 @@ t.test('people are added, listed, changed and shut out', async (t) => {
   t.match(await withInput(site, 'another heron in the reeds', 'password', 'ann'), { code: 0, out: /new password/ });
   t.ok(await createPasswords().verify('another heron in the reeds', (await kept(site, 'ann'))?.password));
   t.match(await site.run('user', 'reset-factors', 'ann'), { code: 0 });
+  t.match((await kept(site, 'ann'))?.ended, { sessions: 4, grants: 3 }, 'roles end sessions alone, the others all');
 });
 
 t.test('2 for what is not accepted, in words', async (t) => {

@@ -23,12 +23,12 @@ type Case = (t: Test, opened: OpenedStore, clock: ManualClock) => Promise<void>;
 
 const inTime = { descending: false, limit: 100 } as const;
 
-function entry(n: number, options: Partial<AuditEntry> = {}): AuditEntry {
+export function entry(n: number, options: Partial<AuditEntry> = {}): AuditEntry {
   return { at: START + n, patients: ['p1'], agent: 'Practitioner/1', body: `{"n":${n}}`, ...options };
 }
 
 /** All pages one after the other; `between` runs before each page but the first. */
-async function found(
+export async function found(
   store: Store,
   asked: Partial<AuditSearch> = {},
   between?: (page: number) => Promise<unknown>,
@@ -50,7 +50,7 @@ const numbers = (rows: readonly AuditRow[]): unknown[] => rows.map(({ body }) =>
 const written = (rows: readonly AuditRow[]): unknown[] => rows.map(({ body }) => JSON.parse(body).written);
 
 /** Every chain from its first row to its head, without a gap; returns all rows. */
-async function unbroken(t: Test, store: Store): Promise<AuditRow[]> {
+export async function unbroken(t: Test, store: Store): Promise<AuditRow[]> {
   const heads = await store.audit.heads();
   const rows: AuditRow[] = [];
   for (const { chain, seq, at, hash } of heads) {
@@ -244,14 +244,17 @@ const searches: Case = async (t, { store }) => {
   await refused(t, store.audit.rows({ ...inTime, after: 'nonsense' }), 'cursor');
 };
 
-function isAsked(row: AuditRow, { patient, agent, chain, afterSeq = 0, from, to }: Partial<AuditSearch>): boolean {
+export function isAsked(
+  row: AuditRow,
+  { patient, agent, chain, afterSeq = 0, from, to }: Partial<AuditSearch>,
+): boolean {
   if (patient !== undefined && !row.patients.includes(patient)) return false;
   if (agent !== undefined && row.agent !== agent) return false;
   if (chain !== undefined && row.chain !== chain) return false;
   return row.seq > afterSeq && row.at >= (from ?? row.at) && row.at < (to ?? row.at + 1);
 }
 
-function ordered(bySeq: boolean): (a: AuditRow, b: AuditRow) => number {
+export function ordered(bySeq: boolean): (a: AuditRow, b: AuditRow) => number {
   const byChain = (a: AuditRow, b: AuditRow): number => (a.chain < b.chain ? -1 : a.chain > b.chain ? 1 : 0);
   return (a, b) => (bySeq ? 0 : a.at - b.at || byChain(a, b)) || a.seq - b.seq;
 }
@@ -454,6 +457,7 @@ const apart: Case = async (t, { store }, clock) => {
   t.equal((await unbroken(t, store)).length, 2);
 };
 
+/** The same with all rows as rows, with all of them sealed, and with some. */
 const cases: Record<string, Case> = {
   'rows are appended to a chain, each with its hash': appended,
   'a commit has its rows, which say what it wrote': withCommits,
@@ -463,20 +467,69 @@ const cases: Record<string, Case> = {
   'rows are found by patient, agent, time and chain, forwards and backwards': searches,
   'pages stay as they are while rows are added': whileGrowing,
   'two processes at once': twoAtOnce,
-  'threat 40: whoever edits, deletes, renumbers, swaps or redates rows is found out at the row': tampering,
-  'a chain is verified from a head kept elsewhere': fromHead,
   'any text': anyText,
   'it goes on after reopening': reopening,
   'nothing else sees it or sweeps it away': apart,
 };
 
-export async function storeAudit(t: Test, open: OpenStore): Promise<void> {
-  for (const [title, run] of Object.entries(cases)) {
-    await t.test(title, async (inner) => {
-      const clock = manualClock();
-      const opened = await open(clock);
-      inner.teardown(() => opened.close());
-      await run(inner as Test, opened, clock);
+const casesOfRows: Record<string, Case> = {
+  'threat 40: whoever edits, deletes, renumbers, swaps or redates rows is found out at the row': tampering,
+  'a chain is verified from a head kept elsewhere': fromHead,
+};
+
+/** A store that seals after whatever adds rows: all that there are, or some of them. */
+function sealing(store: Store, howMany: 'all' | 'some'): Store {
+  let turn = 0;
+  let under: Promise<void> | undefined;
+  const sealNow = async (): Promise<void> => {
+    turn += 1;
+    for await (const _ of store.audit.seal({ before: Number.POSITIVE_INFINITY, rowsMax: 1 + (turn % 7) })) {
+      if (howMany === 'some' && turn % 2 === 0) break;
+    }
+  };
+  const seal = async (): Promise<void> => {
+    under ??= sealNow().finally(() => {
+      under = undefined;
     });
+    await under;
+  };
+  const append: Store['audit']['append'] = async (entries) => {
+    await store.audit.append(entries);
+    // What was appended last before the store was closed stays as it is.
+    await seal().catch((error) => error.message === 'The store is closed' || Promise.reject(error));
+  };
+  const commit: Store['commit'] = async (asked) => {
+    const written = await store.commit(asked);
+    if (asked.audit !== undefined) await seal();
+    return written;
+  };
+  const audit = { ...store.audit, append };
+  return new Proxy(store, {
+    get(target, name) {
+      if (name === 'audit') return audit;
+      if (name === 'commit') return commit;
+      const value: unknown = Reflect.get(target, name);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}
+
+export async function storeAudit(t: Test, open: OpenStore): Promise<void> {
+  for (const [title, run] of Object.entries({ ...cases, ...casesOfRows })) {
+    await t.test(title, (inner) => runOn(inner as Test, open, run, (store) => store));
   }
+  for (const howMany of ['all', 'some'] as const) {
+    for (const [title, run] of Object.entries(cases)) {
+      await t.test(`${howMany} sealed: ${title}`, (inner) =>
+        runOn(inner as Test, open, run, (store) => sealing(store, howMany)),
+      );
+    }
+  }
+}
+
+async function runOn(t: Test, open: OpenStore, run: Case, seen: (store: Store) => Store): Promise<void> {
+  const clock = manualClock();
+  const opened = await open(clock);
+  t.teardown(() => opened.close());
+  await run(t, { ...opened, store: seen(opened.store) }, clock);
 }

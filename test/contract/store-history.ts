@@ -2,9 +2,9 @@
 import type { HistorySearch, Row, Store } from '../../src/store/store.ts';
 import { everything } from '../support/memory-store.ts';
 import type { OpenStore, Test } from './made-up.ts';
-import { BUDGET, commit, deletion, key, type ManualClock, manualClock, refused, START, write } from './made-up.ts';
+import { BUDGET, commit, deletion, key, type ManualClock, refused, START, write } from './made-up.ts';
+import { type Case, runCases } from './run-cases.ts';
 
-type Case = (t: Test, store: Store, clock: ManualClock) => Promise<void>;
 type Asked = Partial<HistorySearch>;
 
 const named = (row: Row): string => `${row.type}/${row.id}/${row.version}${row.body === null ? ' deleted' : ''}`;
@@ -33,7 +33,7 @@ async function pagedVersions(store: Store, asked: Asked, limit: number, filter =
   return pieces;
 }
 
-const history: Case = async (t, store) => {
+const history: Case = async (t, { store }) => {
   const instants: number[] = [];
   const steps = [
     write('Alpha', 'a'),
@@ -68,7 +68,7 @@ const history: Case = async (t, store) => {
   await refused(t, store.history({ limit: 2, budgetMs: BUDGET, after: 'garbage' }, everything), 'cursor');
 };
 
-const hiddenHistory: Case = async (t, store) => {
+const hiddenHistory: Case = async (t, { store }) => {
   await commit(store, write('Alpha', 'a', { keys: ['a.tok1'] }));
   await commit(store, write('Alpha', 'a', { keys: ['a.tok2'] }));
   await commit(store, write('Alpha', 'b', { keys: ['a.tok2'] }));
@@ -102,7 +102,7 @@ async function timeline(
   return instants;
 }
 
-const asOf: Case = async (t, store, clock) => {
+const asOf: Case = async (t, { store }, clock) => {
   const [t0 = 0, t1 = 0, t2 = 0, t3 = 0, t4 = 0, t5 = 0] = await timeline(store, clock, [
     [write('Alpha', 'a'), write('Beta', 'b')],
     [write('Alpha', 'a'), write('Alpha', 'c')],
@@ -155,7 +155,7 @@ const asOf: Case = async (t, store, clock) => {
   }
 };
 
-const ofSome: Case = async (t, store, clock) => {
+const ofSome: Case = async (t, { store }, clock) => {
   const [, t1 = 0, t2 = 0, t3 = 0] = await timeline(store, clock, [
     [write('Alpha', 'a'), write('Beta', 'a'), write('Alpha', 'b'), write('Gamma', 'g')],
     [write('Alpha', 'a'), write('Beta', 'a')],
@@ -191,7 +191,7 @@ const ofSome: Case = async (t, store, clock) => {
   );
 };
 
-const filteredAsOf: Case = async (t, store, clock) => {
+const filteredAsOf: Case = async (t, { store }, clock) => {
   const seen = { keys: ['a.tok1'] };
   const steps = Array.from({ length: 12 }, (_, at) => [
     write('Alpha', `r${at % 4}`, at % 4 === 3 ? {} : seen),
@@ -211,7 +211,7 @@ const filteredAsOf: Case = async (t, store, clock) => {
   sameVersions(t, await versionsOf(store, { current, of }, filter), ['Alpha/r1/2', 'Alpha/r1/1']);
 };
 
-const keysHandedBack: Case = async (t, store) => {
+const keysHandedBack: Case = async (t, { store }) => {
   const own = (name: string): string => `@own:${name}`;
   await commit(store, write('Alpha', 'a', { keys: [own('p'), 'a.tok1'] }));
   await commit(store, write('Alpha', 'a', { keys: [own('q'), own('r')] }));
@@ -250,13 +250,4 @@ const cases: Record<string, Case> = {
   'history of a range of time through a filter': filteredAsOf,
 };
 
-export async function storeHistory(t: Test, open: OpenStore): Promise<void> {
-  for (const [title, run] of Object.entries(cases)) {
-    await t.test(title, async (inner) => {
-      const clock = manualClock();
-      const opened = await open(clock);
-      inner.teardown(() => opened.close());
-      await run(inner as Test, opened.store, clock);
-    });
-  }
-}
+export const storeHistory = (t: Test, open: OpenStore): Promise<void> => runCases(t, open, cases);

@@ -14,22 +14,8 @@ import type {
 import { NO_ORD } from '../../src/store/store.ts';
 import { everything } from '../support/memory-store.ts';
 import type { OpenStore, Test } from './made-up.ts';
-import {
-  all,
-  BUDGET,
-  commit,
-  DAY,
-  deletion,
-  foundIds,
-  key,
-  manualClock,
-  paged,
-  refused,
-  search,
-  write,
-} from './made-up.ts';
-
-type Case = (t: Test, store: Store) => Promise<void>;
+import { all, BUDGET, commit, DAY, deletion, foundIds, key, paged, refused, search, write } from './made-up.ts';
+import { type Case, runCases } from './run-cases.ts';
 
 const span = (from: string, to: string): Condition => ({ kind: 'span', from, to });
 const not = (of: Condition): Condition => ({ kind: 'not', of });
@@ -103,7 +89,7 @@ const slices: [title: string, where: Condition, ids: string][] = [
   ['not a slice', not(sliced({ at: 9, length: 3, atLeast: '009' })), 'a1 a2 a3 a5 a6'],
 ];
 
-const conditions: Case = async (t, store) => {
+const conditions: Case = async (t, { store }) => {
   await people(store);
   const expected: [title: string, where: Condition, ids: string][] = [
     ['all', all, 'a1 a2 a3 a4 a5 a6'],
@@ -179,7 +165,7 @@ const conditions: Case = async (t, store) => {
   }
 };
 
-const lastUpdatedRanges: Case = async (t, store) => {
+const lastUpdatedRanges: Case = async (t, { store }) => {
   const instants: number[] = [];
   for (const id of ['a', 'b', 'c', 'd'])
     instants.push((await commit(store, write('Alpha', id, { keys: ['a.tok1'] })))[0]?.lastUpdated ?? 0);
@@ -197,7 +183,7 @@ const lastUpdatedRanges: Case = async (t, store) => {
   }
 };
 
-const unicode: Case = async (t, store) => {
+const unicode: Case = async (t, { store }) => {
   const values = ['z', 'z\uD7FF', 'z\uE000', 'z\uFFFD', 'z😀', 'z\u{10FFFF}', 'é', 'a', 'ä'];
   await commit(store, ...values.map((value, at) => write('Alpha', `u${at}`, { keys: [`a.str${value}`] })));
   const order: SortKey[] = [{ by: 'keys', prefix: 'a.str', descending: false }];
@@ -226,7 +212,7 @@ const unicode: Case = async (t, store) => {
   );
 };
 
-const orders: Case = async (t, store) => {
+const orders: Case = async (t, { store }) => {
   const made: [id: string, ord: number, keys: string[]][] = [
     ['p', 3, ['a.strb', 'a.numx']],
     ['q', 1, ['a.stra', 'a.strz', 'a.numx']],
@@ -286,7 +272,7 @@ const allOrders: SortKey[][] = [false, true].flatMap((descending): SortKey[][] =
   ],
 ]);
 
-const pages: Case = async (t, store) => {
+const pages: Case = async (t, { store }) => {
   await crowd(store);
   for (const where of wheres) {
     for (const order of allOrders) {
@@ -307,7 +293,7 @@ const pages: Case = async (t, store) => {
   }
 };
 
-const pagesUnderChange: Case = async (t, store) => {
+const pagesUnderChange: Case = async (t, { store }) => {
   await crowd(store);
   for (const where of wheres) {
     for (const order of allOrders.filter(([first]) => first?.by !== 'lastUpdated')) {
@@ -334,7 +320,7 @@ const pagesUnderChange: Case = async (t, store) => {
   }
 };
 
-const updateUnderPaging: Case = async (t, store) => {
+const updateUnderPaging: Case = async (t, { store }) => {
   await crowd(store);
   const touch = async (page: number): Promise<void> => {
     // Same sort key and date, new content: the row must stay where it is.
@@ -355,7 +341,7 @@ const updateUnderPaging: Case = async (t, store) => {
   }
 };
 
-const cursors: Case = async (t, store) => {
+const cursors: Case = async (t, { store }) => {
   await crowd(store);
   const page = await store.search(search(all, { limit: 5 }), everything);
   const bad = (after: string, options = {}): Promise<unknown> =>
@@ -369,7 +355,7 @@ const cursors: Case = async (t, store) => {
   await bad(page.next ?? '', { type: 'Beta' });
 };
 
-const shapes: Case = async (t, store) => {
+const shapes: Case = async (t, { store }) => {
   await people(store);
   const page = await store.search(
     search(key('a.tok1'), { keysOf: ['a.str', 'a.tok'], bodyless: true, order: [{ by: 'ord', descending: false }] }),
@@ -387,7 +373,7 @@ const shapes: Case = async (t, store) => {
   t.equal((await store.search(search(key('a.tok1')), everything)).rows[0]?.keys, undefined);
 };
 
-const counts: Case = async (t, store) => {
+const counts: Case = async (t, { store }) => {
   await crowd(store);
   const count = (where: Condition, cap: number): Promise<unknown> =>
     store.count({ type: 'Alpha', where }, { cap, budgetMs: BUDGET }, everything);
@@ -399,7 +385,7 @@ const counts: Case = async (t, store) => {
   t.same(await count({ kind: 'none' }, 10), { count: 0, exact: true });
 };
 
-const filters: Case = async (t, store) => {
+const filters: Case = async (t, { store }) => {
   await people(store);
   const only = (rules: Record<string, Condition>): Filter => ({ of: (type) => rules[type] ?? all });
   const noB1 = only({ Beta: not({ kind: 'ids', ids: ['b1'] }) });
@@ -457,7 +443,7 @@ const filters: Case = async (t, store) => {
   t.equal(pages.length, 5);
 };
 
-const budget: Case = async (t, store) => {
+const budget: Case = async (t, { store }) => {
   for (let batch = 0; batch < 6; batch++) {
     const keys = ['a.tok1'];
     await commit(
@@ -492,7 +478,7 @@ const budget: Case = async (t, store) => {
   );
 };
 
-const explanations: Case = async (t, store) => {
+const explanations: Case = async (t, { store }) => {
   await crowd(store);
   const explained = async (where: Condition, options: Partial<Search> = {}): Promise<Explanation> => {
     const asked = search(where, options);
@@ -551,7 +537,7 @@ const explanations: Case = async (t, store) => {
   t.equal((await store.search(search(all), everything)).explanation, undefined, 'unasked, none');
 };
 
-const clinicalDates: Case = async (t, store) => {
+const clinicalDates: Case = async (t, { store }) => {
   await people(store);
   const ord = (from?: number, to?: number): Condition => ({
     kind: 'ord',
@@ -596,7 +582,7 @@ const clinicalDates: Case = async (t, store) => {
   }
 };
 
-const keysPresent: Case = async (t, store) => {
+const keysPresent: Case = async (t, { store }) => {
   await people(store);
   const tokens = { from: 'a.tok', to: 'a.tol' };
   t.same(await store.keysIn(tokens, 3), ['a.tok1', 'a.tok2', 'a.tok3'], 'of any type');
@@ -622,12 +608,4 @@ const cases: Record<string, Case> = {
   'a search says how it found its page': explanations,
 };
 
-export async function storeSearches(t: Test, open: OpenStore): Promise<void> {
-  for (const [title, run] of Object.entries(cases)) {
-    await t.test(title, async (inner) => {
-      const opened = await open(manualClock());
-      inner.teardown(() => opened.close());
-      await run(inner as Test, opened.store);
-    });
-  }
-}
+export const storeSearches = (t: Test, open: OpenStore): Promise<void> => runCases(t, open, cases);

@@ -1,7 +1,7 @@
 // The store contract: terms, by which a resource is found but not ordered.
 import type { Alias, Condition, Reindexed, SortKey, Store } from '../../src/store/store.ts';
 import { everything } from '../support/memory-store.ts';
-import type { OpenedStore, OpenStore, Test } from './made-up.ts';
+import type { OpenStore, Test } from './made-up.ts';
 import {
   all,
   BUDGET,
@@ -12,13 +12,11 @@ import {
   failure,
   foundIds,
   key,
-  manualClock,
   paged,
   search,
   write,
 } from './made-up.ts';
-
-type Case = (t: Test, opened: OpenedStore) => Promise<void>;
+import { type Case, runCases } from './run-cases.ts';
 
 const term = (value: string): Condition => ({ kind: 'term', term: value });
 const starts = (value: string): Condition => ({ kind: 'term', term: value, prefix: true });
@@ -364,12 +362,4 @@ const cases: Record<string, Case> = {
   'reindex, reopening and verify know terms': upkeep,
 };
 
-export async function storeTerms(t: Test, open: OpenStore): Promise<void> {
-  for (const [title, run] of Object.entries(cases)) {
-    await t.test(title, async (inner) => {
-      const opened = await open(manualClock());
-      inner.teardown(() => opened.close());
-      await run(inner as Test, opened);
-    });
-  }
-}
+export const storeTerms = (t: Test, open: OpenStore): Promise<void> => runCases(t, open, cases);

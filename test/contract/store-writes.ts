@@ -1,6 +1,6 @@
 // The store contract, first half: commits, versions, history, records, outbox, upkeep.
 import { everything } from '../support/memory-store.ts';
-import type { OpenedStore, OpenStore, Test } from './made-up.ts';
+import type { OpenStore, Test } from './made-up.ts';
 import {
   all,
   BUDGET,
@@ -13,16 +13,13 @@ import {
   foundIds,
   idsOf,
   key,
-  type ManualClock,
-  manualClock,
   refused,
   START,
   search,
   skipped,
   write,
 } from './made-up.ts';
-
-type Case = (t: Test, opened: OpenedStore, clock: ManualClock) => Promise<void>;
+import { type Case, runCases } from './run-cases.ts';
 
 const versions: Case = async (t, { store }, clock) => {
   const [created] = await commit(store, write('Alpha', 'a', { text: 'one' }));
@@ -460,13 +457,4 @@ const cases: Record<string, Case> = {
   'data of a newer schema is refused': newerSchema,
 };
 
-export async function storeWrites(t: Test, open: OpenStore): Promise<void> {
-  for (const [title, run] of Object.entries(cases)) {
-    await t.test(title, async (inner) => {
-      const clock = manualClock();
-      const opened = await open(clock);
-      inner.teardown(() => opened.close());
-      await run(inner as Test, opened, clock);
-    });
-  }
-}
+export const storeWrites = (t: Test, open: OpenStore): Promise<void> => runCases(t, open, cases);

@@ -303,6 +303,7 @@ const OPERATIONS: Readonly<Record<string, (at: { type: string; id: string }) => 
   'meta-add': ({ type, id }) => [{ path: `/fhir/${type}/${id}/$meta-add`, sent: posted(tag) }],
   'meta-delete': ({ type, id }) => [{ path: `/fhir/${type}/${id}/$meta-delete`, sent: posted(tag) }],
   graphql: ({ type, id }) => [{ path: `/fhir/${type}/${id}/$graphql?query={id}` }],
+  'access-report': ({ type, id }) => [{ path: `/fhir/${type}/${id}/$access-report` }],
   everything: ({ type, id }) => [{ path: `/fhir/${type}/${id}/$everything?_count=5` }],
   // Nobody is signed in where there is no access control.
   'break-the-glass': ({ type, id }) => [

@@ -54,6 +54,7 @@ await onBothStores(t, async (t, adapter) => {
         ['DELETE', '/Patient?name=smith'],
         ['GET', '/Patient/patient-001/Observation'],
         ['GET', '/Patient/patient-001/$everything'],
+        ['GET', '/Patient/patient-001/$access-report'],
         ['GET', '/Observation/$lastn?patient=patient-001'],
         ['GET', '/Observation/$explain?patient=patient-001'],
         ['GET', '/$job-status?id=1'],
@@ -107,6 +108,22 @@ await onBothStores(t, async (t, adapter) => {
     });
     t.equal(refused.status, 403);
     t.match(refused.headers.get('www-authenticate'), 'insufficient_scope');
+  });
+
+  await t.test('who saw a record is told to its patient alone, and to no app that was not given as much', async (t) => {
+    const report = async (login: 'anna' | 'doctor' | 'admin', scope: string, id = 'patient-001') => {
+      const token = await tokenFor(served, login, scope, login === 'anna' ? 'patient-001' : undefined);
+      return ask(`/fhir/Patient/${id}/$access-report`, token);
+    };
+    const own = await report('anna', 'launch/patient patient/*.rs');
+    t.equal(own.status, 200);
+    t.match(own.json, { resourceType: 'Parameters', parameter: [{ name: 'patient' }, { name: 'access' }] });
+    t.equal((await report('anna', 'launch/patient patient/Patient.rs patient/AuditEvent.rs')).status, 200);
+    t.equal((await report('anna', 'launch/patient patient/*.rs', 'patient-002')).status, 404);
+    t.equal((await report('anna', 'launch/patient patient/Patient.rs')).status, 403, 'the wrong scope');
+    for (const login of ['doctor', 'admin'] as const) t.equal((await report(login, 'user/*.rs')).status, 403, login);
+    const token = await tokenFor(served, 'anna', 'launch/patient patient/*.rs', 'patient-001');
+    t.equal((await ask('/fhir/AuditEvent?patient=patient-001', token)).status, 403, 'no raw lines');
   });
 
   await t.test('the administrator has no clinical read', async (t) => {

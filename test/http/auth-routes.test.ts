@@ -244,6 +244,8 @@ t.test('rates by address: at the limit, and one more', async (t) => {
     const refused = await ask();
     t.equal(refused.statusCode, 429, url);
     t.equal(refused.headers['retry-after'], String(waitS));
+    if (url === '/auth/token')
+      t.match(refused.json(), { error: 'temporarily_unavailable', error_description: /address/ });
     t.equal((await ask('10.0.0.2')).statusCode, 200, 'another address');
     now += waitS * 1000;
     t.equal((await ask()).statusCode, 200, 'after that time');

@@ -41,7 +41,7 @@ t.test('threat 34: the origin matrix', async (t) => {
     t.equal(preflight.headers['access-control-allow-methods'] !== undefined, allowed !== undefined);
     if (allowed === undefined) continue;
     t.match(preflight.headers['access-control-allow-methods'], /PUT/);
-    t.match(preflight.headers['access-control-allow-headers'], /Authorization.*Content-Type.*If-Match.*Prefer/);
+    t.match(preflight.headers['access-control-allow-headers'], /Authorization.*Content-Type.*DPoP.*If-Match.*Prefer/);
   }
 });
 

@@ -15,7 +15,7 @@ t.test('an answer goes out as the engine gave it', async (t) => {
     'x-request-id': 'mine-1',
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
-    'content-security-policy': /default-src 'none'/,
+    'content-security-policy': /default-src 'none'; base-uri 'none'/,
   });
   t.match(seen[0], { method: 'GET', path: 'Patient/1', query: '_summary=true' });
   t.equal(seen[0]?.header('x-request-id'), 'mine-1');

@@ -30,6 +30,7 @@ const addresses: [Method, string][] = [
   ['DELETE', '/fhir/Patient?name=x'],
   ['GET', '/fhir/Patient/1/Observation'],
   ['GET', '/fhir/Patient/1/$everything'],
+  ['GET', '/fhir/Patient/1/$access-report'],
   ['POST', '/fhir/$graphql'],
   ['GET', '/fhir/$job-status?id=1'],
   ['POST', '/fhir/ViewDefinition/$run'],

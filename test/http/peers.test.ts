@@ -75,3 +75,41 @@ t.test('a token that could be read on the way is not looked at', async (t) => {
   t.equal((await plain.server.inject(token)).statusCode, 200);
   t.equal((await proxied.server.inject({ url: '/readyz', remoteAddress: '203.0.113.9' })).statusCode, 200, 'a probe');
 });
+
+t.test('HSTS on every answer that goes out by TLS, and on no other', async (t) => {
+  const told = 'max-age=31536000; includeSubDomains';
+  const handle = async () => ({ status: 200, body: {} });
+  const routes = [{ method: 'POST', path: '/auth/token', isCrossOrigin: true, handle }] as const;
+  const access = { trustedProxies: ['10.0.0.1'], acceptsPlainHttp: true };
+  const { server } = guardedServer({ routes, access });
+  const authorization = 'Bearer good';
+  const origin = { origin: 'https://app.example', 'access-control-request-method': 'GET' };
+  const asks = [
+    { url: '/fhir/Patient/1', headers: { authorization } },
+    { url: '/fhir/Patient/1', headers: {} },
+    { url: '/fhir/Patient?x=%', headers: { authorization } },
+    { url: '/fhir/Patient', method: 'OPTIONS', headers: origin },
+    { url: '/auth/token', method: 'POST', headers: {} },
+    { url: '/auth/token', method: 'OPTIONS', headers: origin },
+    { url: '/healthz', headers: {} },
+    { url: '/nowhere', headers: {} },
+  ] as const;
+  const hsts = async (remoteAddress: string, proto: string, on = server): Promise<unknown[]> => {
+    const found = [];
+    for (const { headers, ...ask } of asks) {
+      const all = { ...headers, 'x-forwarded-proto': proto };
+      found.push((await on.inject({ ...ask, remoteAddress, headers: all })).headers['strict-transport-security']);
+    }
+    return found;
+  };
+  t.strictSame(await hsts('10.0.0.1', 'https'), Array(asks.length).fill(told), 'by a proxy that does the TLS');
+  const none = Array(asks.length).fill(undefined);
+  t.strictSame(await hsts('10.0.0.1', 'http'), none, 'by one in the clear');
+  t.strictSame(await hsts('203.0.113.9', 'https'), none, 'anybody may say so');
+  const named = guardedServer({
+    routes,
+    access: { acceptsPlainHttp: true },
+    server: { baseUrl: 'https://ehr.example/fhir' },
+  });
+  t.strictSame(await hsts('10.0.0.1', '', named.server), Array(asks.length).fill(told), 'a base URL of https');
+});

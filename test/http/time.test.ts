@@ -37,6 +37,7 @@ t.test('408, and the signal is aborted; what comes later is dropped', async (t) 
     xml: new XmlConversion(loadDefinitions),
     newId: () => 'id',
     base: '/fhir',
+    hasHsts: () => false,
     hosts: undefined,
   });
   const server = createServer((raw, response) => route.handle(raw, response, undefined)).listen(0, '127.0.0.1');

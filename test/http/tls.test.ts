@@ -81,7 +81,21 @@ t.test('FHIR, pages and cookies over TLS', { skip }, async (t) => {
   const page = await ask(port, '/auth/x', { ca: first.cert });
   t.strictSame(page.headers['set-cookie'], ['__Host-session=x; Path=/; HttpOnly; SameSite=Lax; Secure']);
   t.match(page.headers['strict-transport-security'], /max-age/);
-  t.match((await ask(port, '/', { ca: first.cert })).headers['strict-transport-security'], /max-age/);
+  const told = 'max-age=31536000; includeSubDomains';
+  for (const path of [
+    '/',
+    '/healthz',
+    '/nowhere',
+    '/auth/x',
+    '/fhir/metadata',
+    '/fhir/Patient/1',
+    '/fhir/Patient?x=%',
+  ]) {
+    for (const authorization of ['Bearer good', 'Bearer bad']) {
+      const reply = await ask(port, path, { headers: { authorization }, ca: first.cert });
+      t.equal(reply.headers['strict-transport-security'], told, `${path} ${reply.status}`);
+    }
+  }
 });
 
 t.test('TLS 1.2 and 1.3, nothing older and nothing plain', { skip }, async (t) => {

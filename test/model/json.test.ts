@@ -5,8 +5,10 @@ import t from 'tap';
 import { limits } from '../../src/base/limits.ts';
 import { FhirError } from '../../src/base/outcome.ts';
 import {
+  checkJson,
   compactJson,
   elementSpans,
+  listSpans,
   memberSpans,
   parseJson,
   replaceStrings,
@@ -160,6 +162,80 @@ t.test('property: a text is accepted and read as JSON.parse does', async () => {
     }),
     { ...bound, numRuns: 3_000 },
   );
+});
+
+t.test('property: in steps a text is refused as it is at once, in the same words', async () => {
+  const inserted = fc.constantFrom(
+    ...'{}[]",:\\0123.eE+-tfn \n\u0000é😀',
+    '',
+    '"a":1,',
+    '"__proto__":1,',
+    '[['.repeat(40),
+  );
+  const mutated = fc
+    .tuple(fc.json({ maxDepth: 5, noUnicodeString: false }), fc.nat(), inserted, fc.boolean())
+    .map(([text, at, piece, isReplaced]) => {
+      const place = at % (text.length + 1);
+      return bytesOf(text.slice(0, place) + piece + text.slice(place + (isReplaced ? 1 : 0)));
+    });
+  const broken = fc
+    .tuple(mutated, fc.nat(), fc.integer({ min: 0, max: 255 }))
+    .map(([bytes, at, byte]) => Buffer.concat([bytes.subarray(0, at % (bytes.length + 1)), Buffer.of(byte), bytes]));
+  const marked = mutated.map((bytes) => Buffer.concat([bytesOf('\ufeff'), bytes]));
+  await fc.assert(
+    fc.asyncProperty(fc.oneof(mutated, broken, marked), fc.integer({ min: 1, max: 9 }), async (bytes, stepBytes) => {
+      let turns = 0;
+      const message = await checkJson(bytes, () => void turns++ as undefined, stepBytes).then(
+        () => 'accepted',
+        (error: FhirError) => error.message,
+      );
+      assert.equal(message, refusal(bytes));
+      assert.ok(turns <= bytes.length * 2);
+    }),
+    { ...bound, numRuns: 3_000 },
+  );
+});
+
+t.test('property: the elements of a list are those of the value', async () => {
+  const spaced = fc.constantFrom(undefined, 1, '\t');
+  const value = fc.record(
+    { a: fc.jsonValue(), 'e"é': fc.array(fc.jsonValue()), z: fc.jsonValue() },
+    { requiredKeys: [] },
+  );
+  await fc.assert(
+    fc.asyncProperty(value, spaced, fc.nat({ max: 5 }), async (value, indent, atMost) => {
+      const bytes = bytesOf(JSON.stringify(value, null, indent));
+      const found = await listSpans(bytes, { name: 'e"é', atMost }, () => undefined);
+      const list = (JSON.parse(textOf(bytes)) as typeof value)['e"é'];
+      const texts = found?.elements.map(({ start, end }) => JSON.parse(textOf(bytes.subarray(start, end))));
+      assert.deepEqual(texts, (list ?? []).slice(0, atMost));
+      assert.equal(found?.count, list?.length ?? 0);
+      const span = found?.list;
+      const whole = span && JSON.parse(textOf(bytes.subarray(span.valueStart, span.valueEnd)));
+      assert.deepEqual(whole, list);
+    }),
+    { ...bound, numRuns: 500 },
+  );
+  assert.equal(await listSpans(bytesOf(' [1]'), { name: 'a', atMost: 1 }, () => undefined), undefined);
+});
+
+t.test('a text of megabytes is checked with turns for others, up to where it is refused', async (t) => {
+  const long = bytesOf(`[${'{"a":[1,"é\\n"]},'.repeat(200_000)}0]`);
+  const count = async (bytes: Uint8Array): Promise<[number, string]> => {
+    let turns = 0;
+    const checked = checkJson(bytes, () => void turns++ as undefined);
+    const message = await checked.then(
+      () => 'accepted',
+      (error: FhirError) => error.message,
+    );
+    return [turns, message];
+  };
+  const [turns, message] = await count(long);
+  t.equal(message, 'accepted');
+  t.ok(turns >= Math.floor(long.length / 2 ** 20), `${turns} turns`);
+  const [more, refused] = await count(long.subarray(0, long.length - 1));
+  t.match(refused, /line 1, column 3200003: "," or "]" is expected \(the text ends here\)/);
+  t.ok(more >= 2 * turns - 2, `${more} turns: to find the place takes as long`);
 });
 
 t.test('property: spans slice out the members and elements', async () => {

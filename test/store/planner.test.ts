@@ -137,6 +137,34 @@ t.test('a join with few matches becomes keys or ids', async (test) => {
   );
 });
 
+t.test('what a join matches is looked for once', async (test) => {
+  const treated: Condition = { kind: 'referred', prefix: 'r.pat', by: { type: 'Gamma', where: key('t.cod1') } };
+  const refers = (prefix: string): Condition => ({ kind: 'refers', prefix, to: { type: 'Beta', where: treated } });
+  const few = [{ id: 'b', keys: ['r.patBeta/b'] }];
+  let looked = 0;
+  const countedFew = (): Few => {
+    looked += 1;
+    return few;
+  };
+  const counting: Probe = { ...probe({ 't.cod1': 10 }), few: countedFew };
+  const where = or(refers('r.sub'), refers('r.per'));
+  const asked = async (request?: object) => {
+    looked = 0;
+    const of = request === undefined ? {} : { request };
+    const walk = await plan({ type: 'Alpha', where, order: [], ...of }, everything, counting);
+    test.match(walk, walks('r.subBeta/b', 'r.perBeta/b'));
+    const other = await planCount({ type: 'Delta', where }, everything, counting, of);
+    test.match(other, sorts({ key: 'r.perBeta/b' }, { key: 'r.subBeta/b' }));
+    return looked;
+  };
+  test.equal(await asked(), 4, 'in each plan');
+  test.equal(await asked({}), 2, 'in all plans of one request');
+  const request = {};
+  test.equal(await asked(request), 2);
+  test.equal(await asked(request), 0);
+  test.equal(await asked({}), 2, 'and anew for the next');
+});
+
 t.test('a term is a set without order', async (test) => {
   const one: Condition = { kind: 'term', term: 'w.one' };
   const start: Condition = { kind: 'term', term: 'w.o', prefix: true };

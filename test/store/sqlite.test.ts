@@ -236,8 +236,15 @@ const term = (value: string, prefix?: true): Condition => ({
   ...(prefix === undefined ? {} : { prefix }),
 });
 
-/** Takes away what schema 3 added. */
-const NO_AUDIT = "DROP TABLE audit; DROP TABLE audit_patient; DELETE FROM setting WHERE name = 'chain';";
+/** Takes away what schema 3 and 4 added. */
+const NO_AUDIT = `DROP TABLE audit; DROP TABLE audit_patient; DROP TABLE audit_segment; DROP TABLE audit_packed;
+  DROP TABLE audit_name; DROP TABLE audit_purged; DELETE FROM setting WHERE name = 'chain';`;
+
+/** Takes away what schema 4 added, and puts back what it took away. */
+const NO_SEGMENTS = `DROP TABLE audit_segment; DROP TABLE audit_packed; DROP TABLE audit_name; DROP TABLE audit_purged;
+  ${['audit_delete', 'audit_patient_delete', 'audit_replace'].map((name) => `DROP TRIGGER ${name};`).join('')}
+  ${['audit', 'audit_patient'].map((table) => `CREATE TRIGGER ${table}_delete BEFORE DELETE ON ${table} BEGIN SELECT 1; END;`).join('')}
+  CREATE TRIGGER audit_replace BEFORE INSERT ON audit BEGIN SELECT 1; END;`;
 
 await t.test('a file of schema 1 is brought up to date: it has no terms until it is indexed anew', async (test) => {
   const made = await fresh(test as Test);
@@ -275,6 +282,53 @@ await t.test('a file of schema 2 is brought up to date: its audit record begins 
   });
   test.match(await store.audit.heads(), [{ seq: 1 }]);
   test.same(await collected(store.verify({})), []);
+});
+
+await t.test('a file of schema 3 is brought up to date: its audit record can be sealed', async (test) => {
+  const made = await fresh(test as Test);
+  await made.store.audit.append([{ at: 1, patients: ['p'], agent: 'system', body: '{}' }]);
+  await made.store.close();
+  made.behind(`${NO_SEGMENTS} UPDATE setting SET value = '3' WHERE name = 'schema'`);
+  const store = await made.reopen();
+  test.throws(() => made.behind('DELETE FROM audit'), { message: /never changed/ });
+  test.match(await collected(store.audit.seal({ before: 2 })), [{ from: 1, to: 1 }]);
+  test.same(await collected(store.verify({})), []);
+});
+
+await t.test('sealed rows refuse to be changed', async (test) => {
+  const made = await fresh(test as Test);
+  await made.store.audit.append([1, 2, 3].map((at) => ({ at, patients: ['p'], agent: 'system', body: '{}' })));
+  for await (const { to } of made.store.audit.seal({ before: 4, rowsMax: 1 })) if (to === 2) break;
+  test.equal(made.rows('SELECT seq FROM audit').length, 1);
+  test.equal(made.rows('SELECT seq FROM audit_patient').length, 1);
+  for (const change of [
+    'DELETE FROM audit',
+    'DELETE FROM audit_patient',
+    "INSERT INTO audit VALUES (2, 1, '', '[]', '{}', x'00')",
+    'UPDATE audit_segment SET last = 3',
+    'DELETE FROM audit_segment',
+    'INSERT OR REPLACE INTO audit_segment SELECT * FROM audit_segment WHERE first = 2',
+    "INSERT INTO audit_segment VALUES (3, 3, x'00', x'00', 3, 3, 3, 1, 0)",
+    "UPDATE audit_packed SET rows = x'00'",
+    'DELETE FROM audit_packed',
+    "INSERT OR REPLACE INTO audit_packed VALUES (1, x'00')",
+    'DELETE FROM audit_name',
+    'UPDATE audit_name SET first = 2',
+    "INSERT INTO audit_purged VALUES (2, '')",
+  ]) {
+    test.throws(() => made.behind(change), { message: /never changed/ }, change);
+  }
+  const [first] = await collected(made.store.audit.segments((await made.store.audit.heads())[0]?.chain ?? ''));
+  test.equal(first === undefined ? false : await made.store.audit.purge(first, 'signed'), true);
+  for (const change of [
+    'DELETE FROM audit_purged',
+    "UPDATE audit_purged SET signed = ''",
+    "INSERT OR REPLACE INTO audit_purged VALUES (1, '')",
+    "INSERT INTO audit_packed VALUES (1, x'00')",
+  ]) {
+    test.throws(() => made.behind(change), { message: /never changed/ }, change);
+  }
+  test.same(await collected(made.store.verify({})), []);
 });
 
 await t.test('the audit record refuses to be changed', async (test) => {

@@ -146,6 +146,18 @@ export const holes: readonly Hole[] = [
       withConditions(caller, (by) => (by.type === 'Consent' ? { ...by, where: { kind: 'none' } } : by)),
   },
   {
+    name: 'Binaries are shown whatever they belong to',
+    caller: (caller) => withBinaries(caller, () => ({ kind: 'all' })),
+  },
+  {
+    name: 'Binaries are shown by what is not shown itself',
+    caller: (caller) => withBinaries(caller, (own) => joinedChanged(own, () => ({ kind: 'all' }))),
+  },
+  {
+    name: 'the context of a Binary is passed over where it is attached to something',
+    caller: (caller) => withBinaries(caller, withoutNot),
+  },
+  {
     name: 'writes are not decided on',
     kinds: /create|update|delete/,
     caller: (caller) => ({
@@ -179,6 +191,39 @@ function changedIn(condition: Condition, change: (by: Alias) => Alias): Conditio
     default:
       return condition;
   }
+}
+
+/** The caller with other conditions on the Binaries that it may see. */
+function withBinaries(caller: Caller, change: (own: Condition) => Condition): Caller {
+  const changed = (filter: Filter): Filter => ({
+    of(type) {
+      const own = filter.of(type);
+      return type === 'Binary' && own.kind !== 'none' ? simplify(change(own)) : own;
+    },
+  });
+  return withFilter(withFilter(caller, 'r', changed(caller.filters.r)), 's', changed(caller.filters.s));
+}
+
+/** Other conditions on what is joined. */
+function joinedChanged(condition: Condition, change: (alias: Alias) => Condition): Condition {
+  switch (condition.kind) {
+    case 'and':
+    case 'or':
+      return { kind: condition.kind, of: condition.of.map((one) => joinedChanged(one, change)) };
+    case 'refers':
+      return { ...condition, to: { ...condition.to, where: change(condition.to) } };
+    case 'referred':
+      return { ...condition, by: { ...condition.by, where: change(condition.by) } };
+    default:
+      return condition;
+  }
+}
+
+/** Without what must not be among the keys: a context, where it is attached. */
+function withoutNot(condition: Condition): Condition {
+  if (condition.kind === 'not' && condition.of.kind === 'span') return { kind: 'all' };
+  if (condition.kind !== 'and' && condition.kind !== 'or') return condition;
+  return { kind: condition.kind, of: condition.of.map(withoutNot) };
 }
 
 /** Who takes part, without the other conditions. */

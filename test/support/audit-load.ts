@@ -1,5 +1,6 @@
-// A process that writes to a store, each commit with a row of the audit record and rows of reads among them, and tells
-// its parent what was acknowledged, until it is killed; and what must hold of the record afterwards.
+// A process that writes to a store, each commit with a row of the audit record and rows of reads among them, seals what
+// was written before, and tells its parent what was acknowledged, until it is killed; and what must hold of the record
+// afterwards.
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -14,6 +15,7 @@ import { everything } from './memory-store.ts';
 
 const WORKERS = 12;
 const SHARED = 3;
+const SEALED_ROWS = 20;
 const PAGE = 1_000;
 const BUDGET_MS = 20_000;
 
@@ -72,6 +74,13 @@ export async function auditContradictions(store: Store, acknowledged: readonly A
   return problems;
 }
 
+/** Segments in the record. */
+export async function sealedSegments({ audit }: Store): Promise<number> {
+  let count = 0;
+  for (const { chain } of await audit.heads()) for await (const _ of audit.segments(chain)) count += 1;
+  return count;
+}
+
 async function* rowsOf(store: Store, search: AuditSearch): AsyncGenerator<AuditRow> {
   let after: string | undefined;
   do {
@@ -103,7 +112,17 @@ async function writeForParent(url: string, round: string): Promise<void> {
     : await openMongoStore({ url, clock: systemClock });
   process.on('disconnect', () => process.exit(0));
   process.send?.('ready');
-  await Promise.all(Array.from({ length: WORKERS }, (_, worker) => work(store, `${round}-${worker}`)));
+  await Promise.all([
+    seal(store),
+    ...Array.from({ length: WORKERS }, (_, worker) => work(store, `${round}-${worker}`)),
+  ]);
+}
+
+async function seal(store: Store): Promise<void> {
+  for (;;) {
+    for await (const _ of store.audit.seal({ before: Number.POSITIVE_INFINITY, rowsMax: SEALED_ROWS }));
+    await pause(1);
+  }
 }
 
 async function work(store: Store, name: string): Promise<void> {

@@ -2,6 +2,7 @@
 import { type Clock, systemClock } from '../../src/base/clock.ts';
 import { FhirError, operationOutcome } from '../../src/base/outcome.ts';
 import { anonymousCaller } from '../../src/fhir/access/callers.ts';
+import type { Renew } from '../../src/fhir/access/kept-caller.ts';
 import type { Principal } from '../../src/fhir/caller.ts';
 import { type Access, type Background, createEngine, type EventRecord } from '../../src/fhir/engine.ts';
 import type { Answer, Caller, Engine, FhirRequest } from '../../src/fhir/interaction.ts';
@@ -43,6 +44,8 @@ export interface EngineChoices {
   onFault?: (error: unknown, kind: string) => void;
   /** Who asks. */
   caller?: Caller;
+  /** Who asked for work that goes on, as they are now. */
+  renew?: Renew;
   /** Record every request. */
   audit?: boolean;
 }

@@ -60,11 +60,16 @@ export class AskMaker {
     return this.#plainWrite();
   }
 
+  /** Binaries are decided on by rules of their own. */
+  #type(): string {
+    return chance(this.#random, 0.15) ? 'Binary' : pick(this.#random, recordTypes);
+  }
+
   // ---- reading ----
 
   #read(): Ask {
     const random = this.#random;
-    const url = `${pick(random, recordTypes)}/${pick(random, madeIds)}`;
+    const url = `${this.#type()}/${pick(random, madeIds)}`;
     if (chance(random, 0.3))
       return { kind: 'vread', method: 'GET', url: `${url}/_history/${1 + below(random, 5)}`, by: 'r' };
     if (chance(random, 0.1)) return { kind: 'read part', method: 'GET', url: `${url}?_summary=true`, by: 'r' };
@@ -73,7 +78,7 @@ export class AskMaker {
 
   #history(): Ask {
     const random = this.#random;
-    const [type, id] = [pick(random, recordTypes), pick(random, madeIds)];
+    const [type, id] = [this.#type(), pick(random, madeIds)];
     const count = chance(random, 0.5) ? `?_count=${1 + below(random, 4)}` : '';
     switch (below(random, 4)) {
       case 0:
@@ -119,7 +124,7 @@ export class AskMaker {
     }
     const made = this.#searches.search([]);
     const isFurther = chance(random, 0.25);
-    const type = isFurther ? pick(random, recordTypes) : made.type;
+    const type = isFurther ? this.#type() : made.type;
     const parts = isFurther ? this.#furtherCriteria(type) : made.criteria.map(queryOf);
     if (!isFurther) parts.push(...sortPart(made));
     const includes = chance(random, 0.35) ? this.#includes(type) : [];
@@ -378,7 +383,7 @@ export class AskMaker {
 
   #plainWrite(): Ask {
     const random = this.#random;
-    const [type, id] = [pick(random, recordTypes), pick(random, madeIds)];
+    const [type, id] = [this.#type(), pick(random, madeIds)];
     const kept = this.#slow.resources.get(`${type}/${id}`);
     const made = randomRecord(random, type, id, this.#now());
     // What stands there but for a detail stays within reach; anything else may not.

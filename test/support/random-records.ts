@@ -1,5 +1,7 @@
 // Made-up records of patients from a seed: what random-resources.ts makes, and what rights depend on besides: care teams,
-// recent encounters, representatives, devices, what is about several patients, and security labels.
+// recent encounters, representatives, devices, what is about several patients, security labels, and Binaries that belong to
+// other resources or are attached to them.
+import { baseUrl } from './engine.ts';
 import { madeTypes, randomResource } from './random-resources.ts';
 import { pick, type Random } from './random-search.ts';
 import { chance, concept, madeIds, maybe, narrative, reference, some, word } from './random-values.ts';
@@ -20,6 +22,7 @@ const FURTHER = [
   'MedicationDispense',
   'AllergyIntolerance',
   'Consent',
+  'Binary',
 ] as const;
 
 /** Each once. */
@@ -39,9 +42,49 @@ export function randomRecord(random: Random, type: string, id: string, now: numb
   if (type === 'MedicationRequest' && chance(random, 0.5)) {
     Object.assign(resource, { dispenseRequest: { performer: { reference: `Organization/${pick(random, madeIds)}` } } });
   }
+  Object.assign(resource, attachmentOf(random, type));
   if (!chance(random, 0.25)) return resource;
   const { meta = {} } = resource as { meta?: object };
   return { ...resource, meta: { ...meta, security: some(random, 2, () => pick(random, LABELS)) } };
+}
+
+function attachmentOf(r: Random, type: string): object {
+  const attachment = (): object => ({ url: binaryUrl(r) });
+  switch (type) {
+    case 'DocumentReference':
+      return maybe(r, 0.7, 'content', () => some(r, 2, () => ({ attachment: attachment() })));
+    case 'DiagnosticReport':
+      return maybe(r, 0.5, 'presentedForm', () => [attachment()]);
+    case 'Patient':
+    case 'Practitioner':
+      return maybe(r, 0.3, 'photo', () => [attachment()]);
+    case 'Consent':
+      return maybe(r, 0.2, 'sourceAttachment', attachment);
+    default:
+      return {};
+  }
+}
+
+function binaryUrl(r: Random): string {
+  const name = `Binary/${pick(r, madeIds)}`;
+  return pick(r, [name, name, name, `${baseUrl}/${name}`, `${name}/_history/1`, `http://other.example/fhir/${name}`]);
+}
+
+/** Here, elsewhere, or not to be found out. */
+function securityContext(r: Random): object {
+  const types = ['Patient', 'Patient', 'Observation', 'DocumentReference', 'DiagnosticReport', 'Encounter'] as const;
+  const name = `${pick(r, [...types, 'Practitioner', 'Binary'])}/${pick(r, madeIds)}`;
+  if (chance(r, 0.05)) return { identifier: { value: 'x' } };
+  const references = [
+    name,
+    name,
+    name,
+    name,
+    `${baseUrl}/${name}`,
+    `${name}/_history/2`,
+    `http://other.example/${name}`,
+  ];
+  return { reference: pick(r, references) };
 }
 
 function recent(random: Random, made: Record<string, unknown>, now: number): Record<string, unknown> {
@@ -163,6 +206,8 @@ function furtherContent(r: Random, type: string): Record<string, unknown> {
         ...maybe(r, 0.9, 'patient', patient),
         ...maybe(r, 0.8, 'provision', () => provision(r, 2)),
       };
+    case 'Binary':
+      return { contentType: 'text/plain', ...maybe(r, 0.6, 'securityContext', () => securityContext(r)) };
     case 'AllergyIntolerance':
       return { patient: patient(), ...maybe(r, 0.5, 'code', () => concept(r)) };
     default:

@@ -115,6 +115,38 @@ const PHARMACY: Orders = {
 export const isSensitive = ({ system, code = '' }: { system?: string | undefined; code?: string }): boolean =>
   (system === CONFIDENTIALITY && (code === 'R' || code === 'V')) || (system === ACT_CODE && SENSITIVE.includes(code));
 
+/** Where Binaries are attached, of the types that are made. */
+const ATTACHED: Readonly<Record<string, string>> = {
+  DocumentReference: 'content',
+  DiagnosticReport: 'presentedForm',
+  Patient: 'photo',
+  Practitioner: 'photo',
+  Consent: 'sourceAttachment',
+};
+
+/** Ids of the Binaries that a resource has attached. */
+export function attachedTo(resource: StoredResource): string[] {
+  const element = ATTACHED[resource.resourceType];
+  const urls: string[] = [];
+  const look = (value: unknown): void => {
+    if (typeof value !== 'object' || value === null) return;
+    if ('url' in value) urls.push(String(value.url));
+    for (const one of Object.values(value)) look(one);
+  };
+  if (element !== undefined) look((resource as unknown as Record<string, unknown>)[element]);
+  return urls.flatMap((url) => {
+    const name = localName(url);
+    return name?.startsWith('Binary/') === true ? [name.slice('Binary/'.length)] : [];
+  });
+}
+
+/** "Type/id" of a reference or URL to something here, or to a version of it. */
+function localName(text: string | undefined): string | undefined {
+  const local = text?.startsWith(`${baseUrl}/`) === true ? text.slice(baseUrl.length + 1) : text;
+  const [, name] = /^([A-Z][A-Za-z]+\/[A-Za-z0-9.-]{1,64})(?:\/_history\/[^/]+)?$/.exec(local ?? '') ?? [];
+  return name;
+}
+
 export class SlowAccess {
   readonly #made: MadePrincipal;
   /** Live resources. */
@@ -142,12 +174,87 @@ export class SlowAccess {
 
   /** Whether the permission holds for a resource of this content. */
   may(permission: Permission, resource: StoredResource): boolean {
+    if (resource.resourceType === 'Binary') return this.#mayBinary(permission, resource);
     const usual =
       this.#isScoped(permission, resource) &&
       this.#isRoles(permission, resource) &&
       this.#isCleared(resource) &&
       !this.#isRefused(resource);
     return usual || this.#isEmergency(permission, resource);
+  }
+
+  // ---- Binaries ----
+
+  /** A Binary is what it belongs to: the resource that its context names, or without one those that it is attached to. */
+  #mayBinary(permission: Permission, binary: StoredResource): boolean {
+    const isPermitted = (other: StoredResource): boolean => this.may(permission, other);
+    const isHelped = (other: StoredResource): boolean => this.#isEmergency(permission, other);
+    const reaches = this.#reachesOfBinaries(permission, binary);
+    const usual =
+      this.#isCleared(binary) &&
+      ((reaches.length > 0 && this.#belongs(permission, binary, isPermitted)) ||
+        (reaches.includes('wide') && this.#isNobodysBinary(permission, binary, isPermitted)));
+    return usual || (this.#mayHelp(permission, 'Binary') && this.#belongs(permission, binary, isHelped));
+  }
+
+  /** Of each way in which scopes and roles let it be seen, whether all are reached by it. */
+  #reachesOfBinaries(permission: Permission, binary: StoredResource): ('wide' | 'bound')[] {
+    const { principal } = this.#made;
+    const levels = principal.scopes
+      .filter(({ type, can }) => (type === '*' || type === 'Binary') && can.includes(permission))
+      .filter(({ query }) => this.#isQueried(query, binary))
+      .flatMap(({ level }): ('wide' | 'bound')[] => {
+        if (level === 'patient') return principal.patient === undefined ? [] : ['bound'];
+        return (level === 'user') === (principal.user !== undefined) ? ['wide'] : [];
+      });
+    const isPerson = principal.user !== undefined || principal.service !== undefined;
+    const rules = this.#rules('Binary').filter(({ can }) => can.includes(permission));
+    const ofRoles = isPerson ? rules.map(({ reach }) => (reach === 'all' ? 'wide' : 'bound')) : ['wide'];
+    return levels.flatMap((level) =>
+      ofRoles.map((reach): 'wide' | 'bound' => (level === 'wide' && reach === 'wide' ? 'wide' : 'bound')),
+    );
+  }
+
+  #belongs(permission: Permission, binary: StoredResource, isMeant: (other: StoredResource) => boolean): boolean {
+    const context = this.#contextOf(binary);
+    if (binary.securityContext !== undefined) return context !== undefined && isMeant(context);
+    return (permission === 'r' || permission === 's') && this.#isAttached(binary, isMeant);
+  }
+
+  #isAttached(binary: StoredResource, isMeant: (other: StoredResource) => boolean): boolean {
+    return this.#holdersOf(binary).some(
+      ({ resource, element }) => !this.hidden(resource.resourceType).includes(element) && isMeant(resource),
+    );
+  }
+
+  /** For who reaches all of them: what is attached to nothing; and to be created, what belongs to nothing that is here. */
+  #isNobodysBinary(
+    permission: Permission,
+    binary: StoredResource,
+    isMeant: (other: StoredResource) => boolean,
+  ): boolean {
+    if (permission === 'c') {
+      const context = this.#contextOf(binary);
+      return context === undefined || isMeant(context);
+    }
+    if (binary.securityContext !== undefined) return false;
+    return this.#holdersOf(binary).length === 0 || this.#isAttached(binary, isMeant);
+  }
+
+  /** The live resource that is its context, which another Binary cannot be. */
+  #contextOf({ securityContext }: StoredResource): StoredResource | undefined {
+    const name = localName((securityContext as { reference?: string } | undefined)?.reference);
+    return name === undefined || name.startsWith('Binary/') ? undefined : this.#slow.resources.get(name);
+  }
+
+  /** Live resources that it is attached to, and by which element. */
+  #holdersOf({ id }: StoredResource): { resource: StoredResource; element: string }[] {
+    return Object.entries(ATTACHED).flatMap(([type, element]) =>
+      this.#slow
+        .ofType(type)
+        .filter((resource) => attachedTo(resource).includes(id))
+        .map((resource) => ({ resource, element })),
+    );
   }
 
   // ---- the token ----
@@ -204,6 +311,8 @@ export class SlowAccess {
     switch (reach) {
       case 'all':
         return true;
+      case 'shown':
+        return false;
       case 'own':
         return fhirUser?.startsWith('Patient/') === true && this.#isOf(fhirUser.slice('Patient/'.length), resource);
       case 'represented':
@@ -337,16 +446,21 @@ export class SlowAccess {
 
   /** The record of the one patient, read and search alone; the directory and what nobody treats by stay as they are. */
   #isEmergency(permission: Permission, resource: StoredResource): boolean {
+    const { emergency } = this.#made.principal;
+    return (
+      emergency !== undefined && this.#mayHelp(permission, resource.resourceType) && this.#isOf(emergency, resource)
+    );
+  }
+
+  #mayHelp(permission: Permission, type: string): boolean {
     const { emergency, scopes, user } = this.#made.principal;
     if (emergency === undefined || user === undefined || !['r', 's'].includes(permission)) return false;
-    const { resourceType: type } = resource;
     const mayHelp = user.roles.some((name) => ['clinician', 'clinician-all'].includes(name));
     if (!mayHelp || SHARED_TYPES.has(type) || type === 'AuditEvent') return false;
-    const isScoped = scopes.some(
+    return scopes.some(
       ({ level, type: named, can }) =>
         level === 'user' && (named === '*' || named === type) && can.includes(permission),
     );
-    return isScoped && this.#isOf(emergency, resource);
   }
 
   // ---- compartments ----
@@ -375,9 +489,7 @@ export class SlowAccess {
     if (!this.#definitions.searchParameters(resource.resourceType).has(code)) return [];
     return this.#slow.values(resource, code).flatMap(({ value }) => {
       const text = typeof value === 'string' ? value : (value as { reference?: string }).reference;
-      const local = text?.startsWith(`${baseUrl}/`) === true ? text.slice(baseUrl.length + 1) : text;
-      const [, ref] = /^([A-Z][A-Za-z]+\/[A-Za-z0-9.-]{1,64})(?:\/_history\/[^/]+)?$/.exec(local ?? '') ?? [];
-      return ref === undefined ? [] : [ref];
+      return localName(text) ?? [];
     });
   }
 }

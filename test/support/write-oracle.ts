@@ -4,7 +4,7 @@ import type { Caller } from '../../src/fhir/caller.ts';
 import type { Reply } from './engine.ts';
 import { matchIds } from './engine.ts';
 import type { Ask } from './random-asks.ts';
-import { isSensitive, type SlowAccess } from './slow-access.ts';
+import { attachedTo, isSensitive, type SlowAccess } from './slow-access.ts';
 import type { StoredResource } from './slow-criteria.ts';
 
 export interface WriteContext {
@@ -54,19 +54,36 @@ async function wantedStatus(ask: Ask, write: Write, expected: Reply, context: Wr
   return wantedOfUpdate({ ...write, id }, context);
 }
 
-function wantedOfCreate(write: Write, { access, caller, live }: WriteContext): number {
+function wantedOfCreate(write: Write, context: WriteContext): number {
+  const { access, caller, live } = context;
   const { type, id } = write;
   if (id !== undefined && caller.isBound('c', type)) return 404;
   // Under a label that hides it: that the id is taken cannot be hidden from who may choose ids.
   if (id !== undefined && live.has(`${type}/${id}`)) return 404;
-  return access.may('c', contentOf(write)) ? 201 : 403;
+  return access.may('c', contentOf(write)) && attachesShown(contentOf(write), undefined, context) ? 201 : 403;
+}
+
+/** Whether all that is attached anew is shown; who sees all Binaries may attach one that is not there. */
+function attachesShown(
+  content: StoredResource,
+  before: StoredResource | undefined,
+  { access, caller, live }: WriteContext,
+): boolean {
+  const kept = before === undefined ? [] : attachedTo(before);
+  return attachedTo(content)
+    .filter((id) => !kept.includes(id))
+    .every((id) => {
+      const binary = live.get(`Binary/${id}`);
+      return binary === undefined ? !caller.isBound('r', 'Binary') : access.may('r', binary);
+    });
 }
 
 function wantedOfUpdate(write: Write, context: WriteContext): number {
   const current = context.live.get(`${write.type}/${write.id}`);
   if (current === undefined) return 404;
   const content = contentOf(write);
-  const isAllowed = context.access.may('u', current) && context.access.may('u', content);
+  const isAllowed =
+    context.access.may('u', current) && context.access.may('u', content) && attachesShown(content, current, context);
   return isAllowed && (context.caller.mayRelabel || keepsLabels(current as Labelled, content as Labelled)) ? 200 : 403;
 }
 

@@ -7,12 +7,14 @@ import { hasSecondFactor, needsSecondFactor } from '../users/second-factor.ts';
 import type { Session } from '../users/sessions.ts';
 import { newTotpSecret } from '../users/totp.ts';
 import type { User } from '../users/user.ts';
+import { signedOut, withPassword } from '../users/user-changes.ts';
 import { csrfField, field, type PageContext, seeOther, told, type Who } from './context.ts';
 import { recoveryCodesPage, totpForm } from './enrol.ts';
 import { externalForms } from './external.ts';
 import { page, problem, timeText } from './layout.ts';
 import { passkeyForm } from './passkey-form.ts';
 import { scopeWords } from './scope-words.ts';
+import { changeAndSignOut } from './sign-out.ts';
 import { boundToSession, signedInForm, signedInPage } from './signed-in.ts';
 import { beginAttempt, FIELD_CHARS, PASSKEY_CHARS } from './signing-in.ts';
 
@@ -29,6 +31,7 @@ export function accountRoutes(context: PageContext): AuthRoute[] {
     signedInPage(context, HOME, rule, (_, who) => accountPage(context, who)),
     signedInForm(context, `${HOME}/app`, rule, bind(endApp)),
     signedInForm(context, `${HOME}/session`, rule, bind(endSession)),
+    signedInForm(context, `${HOME}/sign-out`, rule, bind(signOutElsewhere)),
     signedInForm(context, `${HOME}/password`, rule, bind(changePassword)),
     signedInPage(context, `${HOME}/app-code`, { home: `${HOME}/app-code`, isFresh: true }, (_, who) =>
       totpPage(context, who),
@@ -64,7 +67,8 @@ ${await appList(context, who, grants)}
 ${factorList(context, who)}
 <h2>Where you are signed in</h2>
 <ul class="list">${sessions.slice(0, LISTED_MAX).map((each) => sessionItem(context, who, each, each.id === session.id))}</ul>
-${action(context, who, { path: '/auth/logout', button: 'Sign out' })}`,
+${action(context, who, { path: '/auth/logout', button: 'Sign out' })}
+${action(context, who, { path: `${HOME}/sign-out`, button: 'Sign out everywhere else', fields: appsChoice })}`,
   });
 }
 
@@ -83,6 +87,10 @@ export function action({ root, ...context }: PageContext, who: Who, { path, butt
 }
 
 const hidden = (name: string, value: string): Html => html`<input type="hidden" name="${name}" value="${value}">`;
+
+/** Ticked unless the person says otherwise: whoever had the password may have let an app in. */
+const appsChoice = html`<label class="choice"><input type="checkbox" name="apps" value="end" checked>Sign out of all apps, too</label>
+`;
 
 async function appList(context: PageContext, who: Who, grants: readonly Grant[]): Promise<Html> {
   if (grants.length === 0) return html`<p>None.</p>`;
@@ -122,6 +130,7 @@ ${action(context, who, { path: `${HOME}/recovery-codes`, button: 'New codes' })}
     return html`<li><div>${name}, since ${timeText(added)}</div>${remove(`${issuer} ${subject}`)}</li>\n`;
   });
   return html`<ul class="list">${app}${passkeys}${identities}${codes}</ul>
+<p class="hint">When one is removed or replaced, you are signed out everywhere else, and of all apps.</p>
 <p><a href="${context.root}${HOME}/passkey">Add a passkey</a> &middot; <a href="${context.root}${HOME}/app-code">${user.totp === undefined ? 'Add' : 'Replace'} an authenticator app</a></p>
 ${externalForms(context, csrfField(context, boundToSession(who)), (id) => `${context.root}${HOME}/external/${id}`, 'Sign in from now on also with')}${user.password === undefined ? html`` : passwordForm(context, who)}`;
 }
@@ -134,7 +143,7 @@ ${csrfField(context, boundToSession(who))}<label for="password">Password now</la
 <input id="password" name="password" type="password" autocomplete="current-password" required>
 <label for="new">New password, at least ${PASSWORD_CHARS_MIN} characters</label>
 <input id="new" name="new" type="password" autocomplete="new-password" minlength="${PASSWORD_CHARS_MIN}" required>
-<button>Change</button>
+${appsChoice}<button>Change</button>
 </form></details>`;
 
 const sessionItem = (context: PageContext, who: Who, { id, agent, created, seen }: Session, isThis: boolean): Html =>
@@ -167,10 +176,22 @@ async function endSession(context: PageContext, request: AuthRequest, { user }: 
   return seeOther(context, HOME);
 }
 
+const signsOutApps = (request: AuthRequest): boolean => field(request, 'apps') === 'end';
+
+async function signOutElsewhere(context: PageContext, request: AuthRequest, who: Who): Promise<AuthAnswer> {
+  const apps = signsOutApps(request);
+  const reason = apps ? 'all others, and all apps' : 'all others';
+  await told(context, request, { kind: 'session-ended', outcome: 'success', user: who.user.id, reason });
+  await changeAndSignOut(context, others(who, apps), (now) => signedOut(now, { apps }));
+  return seeOther(context, HOME);
+}
+
+const others = ({ user, session }: Who, apps: boolean) => ({ user: user.id, by: user.id, keep: session.id, apps });
+
 /** With it all other sessions end: whoever knew the old password is out. */
 async function changePassword(context: PageContext, request: AuthRequest, who: Who): Promise<AuthAnswer> {
-  const { user, session } = who;
-  const { passwords, users, sessions } = context.accounts;
+  const { user } = who;
+  const { passwords } = context.accounts;
   const attempt = await beginAttempt(context, request, `change ${user.id}`, user.login);
   if (typeof attempt === 'string') return accountPage(context, who, { wrong: attempt, status: 429 });
   if (!(await passwords.verify(field(request, 'password'), user.password))) {
@@ -182,9 +203,10 @@ async function changePassword(context: PageContext, request: AuthRequest, who: W
   const wrong = problemWithPassword(password, user);
   if (wrong !== undefined) return accountPage(context, who, { wrong, status: 400 });
   const hash = await passwords.hash(password);
-  await told(context, request, { kind: 'password-changed', outcome: 'success', user: user.id });
-  await users.change(user.id, (now) => ({ ...now, password: hash }));
-  await sessions.endAllOf(user.id, session.id);
+  const apps = signsOutApps(request);
+  const reason = apps ? 'signed out elsewhere, and of all apps' : 'signed out elsewhere';
+  await told(context, request, { kind: 'password-changed', outcome: 'success', user: user.id, reason });
+  await changeAndSignOut(context, others(who, apps), (now) => withPassword(now, hash, { apps }));
   return seeOther(context, HOME);
 }
 
@@ -206,7 +228,9 @@ async function addTotp(context: PageContext, request: AuthRequest, who: Who): Pr
   const sealed = field(request, 'secret');
   const isAdded = await context.accounts.secondFactors.addTotp(user.id, sealed, field(request, 'code', FIELD_CHARS));
   if (!isAdded) return totpPage(context, who, 'The code does not fit. Scan the new picture and try again.');
-  return factorAdded(context, request, user, 'authenticator app added');
+  if (user.totp === undefined) return factorAdded(context, request, user, 'authenticator app added');
+  await changeAndSignOut(context, others(who, true), (now) => signedOut(now, { apps: true }));
+  return factorAdded(context, request, user, 'authenticator app replaced');
 }
 
 async function passkeyPage(context: PageContext, who: Who, wrong?: string): Promise<AuthAnswer> {
@@ -245,9 +269,9 @@ async function factorAdded(
 async function removeFactor(context: PageContext, request: AuthRequest, who: Who): Promise<AuthAnswer> {
   const { user } = who;
   const factor = field(request, 'factor', 2_000);
-  const changed = await context.accounts.users.change(user.id, (now) => {
+  const changed = await changeAndSignOut(context, others(who, true), (now) => {
     const next = withoutFactor(now, factor);
-    return needsSecondFactor(now) && !hasSecondFactor(next) ? undefined : next;
+    return needsSecondFactor(now) && !hasSecondFactor(next) ? undefined : signedOut(next, { apps: true });
   });
   if (changed === undefined) {
     return accountPage(context, who, { wrong: 'This is your last second factor: add another one first.', status: 400 });

@@ -4,11 +4,12 @@ import { FhirError } from '../../base/outcome.ts';
 import type { Client } from '../clients.ts';
 import type { AuthAnswer, AuthRequest, AuthRoute } from '../exchange.ts';
 import type { User } from '../users/user.ts';
-import { withoutFactors } from '../users/user-changes.ts';
+import { disabled, signedOut, withoutFactors } from '../users/user-changes.ts';
 import { action, grantText } from './account.ts';
 import { field, type PageContext, seeOther, told, type Who } from './context.ts';
 import { page, timeText } from './layout.ts';
 import { scopeWords } from './scope-words.ts';
+import { changeAndSignOut } from './sign-out.ts';
 import { signedInForm, signedInPage } from './signed-in.ts';
 
 const HOME = '/auth/admin';
@@ -121,16 +122,16 @@ async function personPage(context: PageContext, request: AuthRequest, who: Who):
 <h2>Apps</h2>
 <ul class="list">${items}</ul>
 <h2>Account</h2>
-<p>${user.isEnabled ? act('disable', 'Disable') : act('enable', 'Enable')} ${act('end-sessions', 'End all sessions')} ${act('reset-factors', 'Reset the second factor')}</p>`,
+<p>${user.isEnabled ? act('disable', 'Disable') : act('enable', 'Enable')} ${act('sign-out', 'Sign out everywhere')} ${act('reset-factors', 'Reset the second factor')}</p>`,
   });
 }
 
 /** Action → what it does to the account. */
 const changes: Readonly<Record<string, (user: User) => User>> = {
-  disable: (user) => ({ ...user, isEnabled: false }),
+  disable: disabled,
   enable: (user) => ({ ...user, isEnabled: true }),
   'reset-factors': withoutFactors,
-  'end-sessions': (user) => user,
+  'sign-out': (user) => signedOut(user, { apps: true }),
   'end-grant': (user) => user,
 };
 
@@ -156,9 +157,8 @@ async function changePerson(context: PageContext, request: AuthRequest, { user: 
     }
   } else {
     await told(context, request, { kind: 'user-changed', outcome: 'success', ...about, reason });
-    await context.accounts.users.change(person.id, change);
-    if (reason !== 'enable') await context.accounts.sessions.endAllOf(person.id);
-    if (reason === 'disable') await context.grants.revokeAllOf(person.id, admin.id);
+    if (reason === 'enable') await context.accounts.users.change(person.id, change);
+    else await changeAndSignOut(context, { user: person.id, by: admin.id, apps: true }, change);
   }
   return seeOther(context, `${HOME}/person/${person.id}`);
 }

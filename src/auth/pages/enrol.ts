@@ -3,44 +3,18 @@
 import { type Html, html } from '../../base/html.ts';
 import type { AuthAnswer, AuthRequest, AuthRoute } from '../exchange.ts';
 import { qrSvg } from '../users/qr.ts';
-import type { SignIn } from '../users/sign-in.ts';
 import { totpUri } from '../users/totp.ts';
-import type { User } from '../users/user.ts';
-import { checkCsrf, csrfField, field, type PageContext, pageRoute, seeOther, told } from './context.ts';
+import { csrfField, field, type PageContext, told } from './context.ts';
 import { page, problem } from './layout.ts';
 import { passkeyForm } from './passkey-form.ts';
-import {
-  beginAttempt,
-  beginSession,
-  boundToSignIn,
-  FIELD_CHARS,
-  PASSKEY_CHARS,
-  SIGN_IN_COOKIE,
-  signInAt,
-} from './signing-in.ts';
+import { type Again, type Asked, signInStep } from './sign-in-step.ts';
+import { beginAttempt, beginSession, boundToSignIn, FIELD_CHARS, PASSKEY_CHARS } from './signing-in.ts';
 import { outOfOrder } from './steps.ts';
 
 const PATH = '/auth/login/enrol';
 
-interface Asked {
-  token: string;
-  signIn: SignIn;
-  user: User;
-}
-
-export function enrolRoutes(context: PageContext): AuthRoute[] {
-  return [
-    pageRoute(context, 'GET', PATH, async (request) => {
-      const asked = await signInAt(context, request, 'enrol');
-      return asked === undefined ? seeOther(context, '/auth/login') : enrolPage(context, asked);
-    }),
-    pageRoute(context, 'POST', PATH, async (request) => {
-      checkCsrf(context, request, boundToSignIn(request.cookie(SIGN_IN_COOKIE) ?? ''));
-      const asked = await signInAt(context, request, 'enrol');
-      return asked === undefined ? outOfOrder(context, '/auth/login') : enrol(context, request, asked);
-    }),
-  ];
-}
+export const enrolRoutes = (context: PageContext): AuthRoute[] =>
+  signInStep(context, { path: PATH, step: 'enrol', show: enrolPage, take: enrol });
 
 async function enrol(context: PageContext, request: AuthRequest, asked: Asked): Promise<AuthAnswer> {
   const { token, signIn, user } = asked;
@@ -77,7 +51,7 @@ async function addedFactor(
 async function enrolPage(
   context: PageContext,
   { token, signIn, user }: Asked,
-  { wrong, status = 200 }: { wrong?: string; status?: number } = {},
+  { wrong, status = 200 }: Again = {},
 ): Promise<AuthAnswer> {
   const { passkeys, secondFactors } = context.accounts;
   const bound = boundToSignIn(token);

@@ -6,6 +6,8 @@ import { FhirError } from '../../base/outcome.ts';
 import type { AuthAnswer, AuthRequest, AuthRoute } from '../exchange.ts';
 import { newSecretValue } from '../secret-value.ts';
 import { callbackPath, type ExternalProof, type IdentityProvider } from '../users/external-login.ts';
+import type { ExternalIdentity, User } from '../users/user.ts';
+import { withoutIdentity } from '../users/user-changes.ts';
 import { checkCsrf, field, type PageContext, pageRoute, safeNext, seeOther, told, whoIs } from './context.ts';
 import { page } from './layout.ts';
 import { signedInForm } from './signed-in.ts';
@@ -104,34 +106,46 @@ async function link(context: PageContext, request: AuthRequest, { provider, proo
   const { users } = context.accounts;
   const { identity, next } = proof;
   const who = await whoIs(context, request);
+  const kind = 'factor-changed';
   if (who === undefined || who.user.id !== proof.link)
-    return refused(context, request, { provider, reason: 'signed out' });
+    return refused(context, request, { kind, provider, reason: 'signed out' });
+  const user = who.user.id;
   const owner = await users.byIdentity(identity);
-  if (owner !== undefined && owner.id !== who.user.id) {
-    return refused(context, request, { provider, reason: 'linked with somebody else', user: who.user.id });
+  if (owner?.id === user) return seeOther(context, next);
+  if (owner !== undefined)
+    return refused(context, request, { kind, provider, reason: 'linked with somebody else', user });
+  const linked = await users.change(user, (now) => withIdentity(now, { ...identity, added: context.clock.now() }));
+  if (linked === undefined) return refused(context, request, { kind, provider, reason: 'too many are linked', user });
+  try {
+    await told(context, request, { kind, outcome: 'success', user, reason: 'identity provider linked' });
+  } catch (error) {
+    // What is not on record was not done.
+    await users.change(user, (now) => withoutIdentity(now, identity));
+    throw error;
   }
-  await told(context, request, {
-    kind: 'factor-changed',
-    outcome: 'success',
-    user: who.user.id,
-    reason: 'identity provider linked',
-  });
-  await users.change(who.user.id, (user) => {
-    const known = user.identities ?? [];
-    const isKnown = known.some(({ issuer, subject }) => issuer === identity.issuer && subject === identity.subject);
-    if (isKnown || known.length >= limits.identitiesMax) return undefined;
-    return { ...user, identities: [...known, { ...identity, added: context.clock.now() }] };
-  });
   return seeOther(context, next);
+}
+
+/** Undefined when the person has as many as one may have. */
+function withIdentity(user: User, identity: ExternalIdentity): User | undefined {
+  const known = user.identities ?? [];
+  return known.length < limits.identitiesMax ? { ...user, identities: [...known, identity] } : undefined;
+}
+
+interface Refused {
+  kind?: 'login' | 'factor-changed';
+  provider: IdentityProvider;
+  reason: string;
+  user?: string;
 }
 
 async function refused(
   context: PageContext,
   request: AuthRequest,
-  { provider, reason, user }: { provider: IdentityProvider; reason: string; user?: string },
+  { kind = 'login', provider, reason, user }: Refused,
 ): Promise<AuthAnswer> {
   const who = user === undefined ? {} : { user };
-  await told(context, request, { kind: 'login', outcome: 'refused', ...who, reason: `${provider.id}: ${reason}` });
+  await told(context, request, { kind, outcome: 'refused', ...who, reason: `${provider.id}: ${reason}` });
   return page(context, {
     title: 'This did not work',
     status: 401,

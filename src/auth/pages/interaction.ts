@@ -4,7 +4,7 @@
 import { FhirError } from '../../base/outcome.ts';
 import type { Client } from '../clients.ts';
 import type { AuthAnswer, AuthRequest, AuthRoute } from '../exchange.ts';
-import { type Interaction, isBound } from '../interaction.ts';
+import { type Interaction, isBound, isFreshFor } from '../interaction.ts';
 import { resourceScopes } from '../scopes.ts';
 import { type Asking, boundTo, interactionPath } from './asking.ts';
 import { consentPage } from './consent.ts';
@@ -26,9 +26,11 @@ export function interactionRoutes(context: PageContext): AuthRoute[] {
 async function show(context: PageContext, request: AuthRequest): Promise<AuthAnswer> {
   const interaction = await boundInteraction(context, request);
   const who = await whoIs(context, request);
-  if (who === undefined) {
-    const next = interactionPath(interaction);
-    return { status: 303, headers: { Location: `${context.root}/auth/login?next=${next}` } };
+  if (who === undefined || !isFreshFor(interaction, who.session.authTime)) {
+    const parameters = new URLSearchParams({ next: interactionPath(interaction) });
+    if (who !== undefined) parameters.set('again', '1');
+    if (interaction.loginHint !== undefined) parameters.set('login_hint', interaction.loginHint);
+    return { status: 303, headers: { Location: `${context.root}/auth/login?${parameters}` } };
   }
   const asking = { interaction, who, client: await clientOf(context, interaction) };
   if (interaction.step === 'login' || interaction.user !== who.user.id) return begin(context, request, asking);
@@ -108,7 +110,8 @@ async function onlyPatient(context: PageContext, { user }: Who): Promise<string 
 async function proceed(context: PageContext, request: AuthRequest, asking: Asking): Promise<AuthAnswer> {
   const { interaction, client } = asking;
   if (!(await context.interactions.put(interaction))) return outOfOrder(context, interactionPath(interaction));
-  if (interaction.step !== 'consent' || !client.isFirstParty) return seeOther(context, interactionPath(interaction));
+  if (interaction.step !== 'consent' || !client.isFirstParty || interaction.asksConsent === true)
+    return seeOther(context, interactionPath(interaction));
   const now = await context.interactions.get(interaction.id);
   if (now === undefined) return outOfOrder(context, interactionPath(interaction));
   return finish(context, request, { ...asking, interaction: now }, { scopes: interaction.scopes });

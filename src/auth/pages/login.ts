@@ -37,7 +37,8 @@ export function loginRoutes(context: PageContext): AuthRoute[] {
       const next = safeNext(request.query.get('next'));
       // `again`: what comes needs a fresh proof.
       const isKnown = request.query.get('again') === null && (await whoIs(context, request)) !== undefined;
-      return isKnown ? seeOther(context, next) : loginPage(context, request, { next });
+      const login = request.query.get('login_hint')?.slice(0, FIELD_CHARS) ?? '';
+      return isKnown ? seeOther(context, next) : loginPage(context, request, { next, login });
     }),
     pageRoute(
       context,

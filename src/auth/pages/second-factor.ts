@@ -1,43 +1,17 @@
 // After the password: a code of the app, a recovery code, or a passkey.
 import { html } from '../../base/html.ts';
 import type { AuthAnswer, AuthRequest, AuthRoute } from '../exchange.ts';
-import type { SignIn } from '../users/sign-in.ts';
-import type { User } from '../users/user.ts';
-import { checkCsrf, csrfField, field, formTargetsOf, type PageContext, pageRoute, seeOther, told } from './context.ts';
+import { csrfField, field, formTargetsOf, type PageContext, seeOther, told } from './context.ts';
 import { page, problem } from './layout.ts';
 import { passkeyForm } from './passkey-form.ts';
-import {
-  beginAttempt,
-  beginSession,
-  boundToSignIn,
-  FIELD_CHARS,
-  PASSKEY_CHARS,
-  SIGN_IN_COOKIE,
-  signInAt,
-} from './signing-in.ts';
+import { type Again, type Asked, signInStep } from './sign-in-step.ts';
+import { beginAttempt, beginSession, boundToSignIn, FIELD_CHARS, PASSKEY_CHARS } from './signing-in.ts';
 import { outOfOrder } from './steps.ts';
 
 const PATH = '/auth/login/second-factor';
 
-interface Asked {
-  token: string;
-  signIn: SignIn;
-  user: User;
-}
-
-export function secondFactorRoutes(context: PageContext): AuthRoute[] {
-  return [
-    pageRoute(context, 'GET', PATH, async (request) => {
-      const asked = await signInAt(context, request, 'second-factor');
-      return asked === undefined ? seeOther(context, '/auth/login') : secondFactorPage(context, asked);
-    }),
-    pageRoute(context, 'POST', PATH, async (request) => {
-      checkCsrf(context, request, boundToSignIn(request.cookie(SIGN_IN_COOKIE) ?? ''));
-      const asked = await signInAt(context, request, 'second-factor');
-      return asked === undefined ? outOfOrder(context, '/auth/login') : take(context, request, asked);
-    }),
-  ];
-}
+export const secondFactorRoutes = (context: PageContext): AuthRoute[] =>
+  signInStep(context, { path: PATH, step: 'second-factor', show: secondFactorPage, take });
 
 async function take(context: PageContext, request: AuthRequest, asked: Asked): Promise<AuthAnswer> {
   const { token, signIn, user } = asked;
@@ -79,7 +53,7 @@ async function takenAs(
 async function secondFactorPage(
   context: PageContext,
   { token, signIn, user }: Asked,
-  { wrong, status = 200 }: { wrong?: string; status?: number } = {},
+  { wrong, status = 200 }: Again = {},
 ): Promise<AuthAnswer> {
   const bound = boundToSignIn(token);
   const action = `${context.root}${PATH}`;

@@ -6,6 +6,7 @@ import type { AuthAnswer, AuthRequest, Cookie } from '../exchange.ts';
 import { hashOf, newSecretValue } from '../secret-value.ts';
 import { isSame } from '../users/keys.ts';
 import { hasSecondFactor, needsSecondFactor } from '../users/second-factor.ts';
+import { epochOf } from '../users/sessions.ts';
 import { SIGN_IN_MS, type SignIn } from '../users/sign-in.ts';
 import { newTotpSecret } from '../users/totp.ts';
 import type { User } from '../users/user.ts';
@@ -39,12 +40,12 @@ export async function afterFirstFactor(
 ): Promise<AuthAnswer> {
   const { signIns, secondFactors } = context.accounts;
   if (hasSecondFactor(user)) {
-    const token = await signIns.begin({ user: user.id, step: 'second-factor', amr, next });
+    const token = await signIns.begin(user, { step: 'second-factor', amr, next });
     return { ...seeOther(context, '/auth/login/second-factor'), cookies: [signInCookie(token)] };
   }
   if (needsSecondFactor(user)) {
     const totp = secondFactors.sealTotpSecret(user.id, newTotpSecret());
-    const token = await signIns.begin({ user: user.id, step: 'enrol', amr, next, totp });
+    const token = await signIns.begin(user, { step: 'enrol', amr, next, totp });
     return { ...seeOther(context, '/auth/login/enrol'), cookies: [signInCookie(token)] };
   }
   return { ...seeOther(context, next), cookies: await beginSession(context, request, { user, amr, next }) };
@@ -60,17 +61,23 @@ export async function signInAt(
   const signIn = await accounts.signIns.find(token);
   if (token === undefined || signIn?.step !== step) return undefined;
   const user = await accounts.users.get(signIn.user);
-  return user?.isEnabled === true ? { token, signIn, user } : undefined;
+  return user?.isEnabled === true && signIn.epoch === epochOf(user) ? { token, signIn, user } : undefined;
 }
 
-/** Records the login and begins the session in place of the one that this browser may have; the cookies of it. */
+/** Begins the session in place of the one that this browser may have, and records the login; the cookies of it. */
 export async function beginSession(context: PageContext, request: AuthRequest, proved: Proved): Promise<Cookie[]> {
   const { user, amr } = proved;
   const { sessions } = context.accounts;
-  await told(context, request, { kind: 'login', outcome: 'success', user: user.id, amr });
   const before = await sessions.find(request.cookie(SESSION_COOKIE));
   if (before !== undefined) await sessions.end(before.session.id);
-  const { token } = await sessions.start(user, { amr, agent: request.header('user-agent') ?? '' });
+  const { token, session } = await sessions.start(user, { amr, agent: request.header('user-agent') ?? '' });
+  try {
+    await told(context, request, { kind: 'login', outcome: 'success', user: user.id, amr });
+  } catch (error) {
+    // Nobody has its cookie, and what is not on record was not done.
+    await sessions.end(session.id);
+    throw error;
+  }
   return [
     { name: SESSION_COOKIE, value: token, path: '/' },
     { name: SIGN_IN_COOKIE, value: '', path: SIGN_IN_PATH },

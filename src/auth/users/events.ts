@@ -37,5 +37,8 @@ export type AccountEventKind =
   | 'password-changed'
   | 'factor-changed';
 
-/** Resolves when the event is on record; what it tells of has an effect only then. */
+/**
+ * Resolves when the event is on record; what it tells of has an effect only then. A login and an identity that is linked
+ * are tried first, so that the record tells what came of it, and taken back where this fails.
+ */
 export type RecordEvent = (event: AccountEvent) => Promise<void>;

@@ -183,7 +183,7 @@ async function problemOf(
   if (typeof claims.sub !== 'string' || claims.sub === '' || claims.sub.length > 255) return 'sub';
   const keys = await keySets.keysAt(provider.jwksUri, header.kid);
   const key = keyFor(header, { keys, algorithms: ALGORITHMS });
-  return key !== undefined && (await isSignedBy(token, jwt, key)) ? undefined : 'signature';
+  return key !== undefined && isSignedBy(token, jwt, key) ? undefined : 'signature';
 }
 
 /** What the provider says of the login, as in RFC 8176; `mfa` when it is one of the ways that count as that. */

@@ -95,7 +95,7 @@ function countAccount(counts: Kept<Count>, clock: Clock, at: string): Promise<{ 
 }
 
 /** One household or attacker has a whole /64 of IPv6. */
-function networkOf(address: string): string {
+export function networkOf(address: string): string {
   if (!address.includes(':') || address.includes('.')) return address;
   const [head = '', tail] = address.split('%')[0]?.split('::') ?? [];
   const left = head === '' ? [] : head.split(':');

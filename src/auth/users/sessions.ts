@@ -1,8 +1,8 @@
 // Browser sessions: an opaque cookie, kept as its hash, with a new one at each login. It ends by logout, after idleness, at
-// the latest after twelve hours, and with the person's account.
+// the latest after twelve hours, with the person's account, and when what the person came in by was changed or taken away.
 import type { Clock } from '../../base/clock.ts';
 import type { Records } from '../../store/store.ts';
-import { allKept } from '../change.ts';
+import { allKept, changeKept } from '../change.ts';
 import { createKept } from '../kept.ts';
 import { hashOf, newSecretValue } from '../secret-value.ts';
 import { needsSecondFactor } from './second-factor.ts';
@@ -20,10 +20,15 @@ export interface Session {
   idleMs: number;
   /** What the browser called itself, for the list that the person sees. */
   agent: string;
+  /** Of the person when they proved who they are; see `epochOf`. */
+  epoch: number;
 }
 
+/** Grows whenever all sessions of a person are ended: what began under another number is over, wherever it is kept. */
+export const epochOf = ({ ended }: Pick<User, 'ended'>): number => ended?.sessions ?? 0;
+
 export interface Sessions {
-  /** `token`: for the cookie. */
+  /** For the person as they were when the proof was taken. `token`: for the cookie. */
   start(user: User, how: { amr: readonly string[]; agent: string }): Promise<{ token: string; session: Session }>;
   /** The session of a cookie, which counts as used by this, with its person; undefined when it has ended. */
   find(token: string | undefined): Promise<{ session: Session; user: User } | undefined>;
@@ -35,6 +40,8 @@ export interface Sessions {
   end(id: string): Promise<boolean>;
   /** Ends all of a person but `except`; the number. */
   endAllOf(user: string, except?: string): Promise<number>;
+  /** The one session that goes on after a change that ended all of them. */
+  keep(id: string, user: User): Promise<void>;
 }
 
 const STAFF_IDLE_MS = 15 * 60 * 1000;
@@ -54,11 +61,12 @@ export function createSessions({ records, clock, users }: Parts): Sessions {
   // Of each person; ids begin with the person's.
   const ofUser = createKept<string>(records, 'session-of');
   const endOf = ({ created, seen, idleMs }: Session): number => Math.min(seen + idleMs, created + LIFE_MS);
-  const live = async (id: string): Promise<{ session: Session; version: number } | undefined> => {
+  const live = async (id: string): Promise<{ session: Session; version: number; user: User } | undefined> => {
     const found = await kept.get(id);
-    return found !== undefined && clock.now() < endOf(found.value)
-      ? { session: found.value, version: found.version }
-      : undefined;
+    if (found === undefined || clock.now() >= endOf(found.value)) return undefined;
+    const { value: session, version } = found;
+    const user = await users.get(session.user);
+    return user?.isEnabled === true && session.epoch === epochOf(user) ? { session, version, user } : undefined;
   };
   const end = async (id: string, user: string): Promise<boolean> => {
     await ofUser.remove(`${user}.${id}`);
@@ -87,6 +95,7 @@ export function createSessions({ records, clock, users }: Parts): Sessions {
         amr,
         idleMs: needsSecondFactor(user) ? STAFF_IDLE_MS : PATIENT_IDLE_MS,
         agent: agent.slice(0, 200),
+        epoch: epochOf(user),
       };
       await ofUser.add(`${user.id}.${session.id}`, session.id, now + LIFE_MS);
       await kept.add(session.id, session, endOf(session));
@@ -95,9 +104,7 @@ export function createSessions({ records, clock, users }: Parts): Sessions {
     async find(token) {
       const found = token === undefined ? undefined : await live(hashOf(token));
       if (found === undefined) return undefined;
-      const { session, version } = found;
-      const user = await users.get(session.user);
-      if (user?.isEnabled !== true) return undefined;
+      const { session, version, user } = found;
       const now = clock.now();
       if (now - session.seen < SEEN_EVERY_MS) return { session, user };
       const used = { ...session, seen: now };
@@ -116,6 +123,13 @@ export function createSessions({ records, clock, users }: Parts): Sessions {
         if (id !== except && (await end(id, user))) ended++;
       }
       return ended;
+    },
+    async keep(id, user) {
+      await changeKept<Session, undefined>(kept, id, (session) => {
+        if (session?.user !== user.id) return { result: undefined };
+        const going = { ...session, epoch: epochOf(user) };
+        return { keep: going, expires: endOf(going), result: undefined };
+      });
     },
   };
 }

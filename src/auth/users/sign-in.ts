@@ -4,9 +4,13 @@ import type { Clock } from '../../base/clock.ts';
 import type { Records } from '../../store/store.ts';
 import { createKept } from '../kept.ts';
 import { hashOf, newSecretValue } from '../secret-value.ts';
+import { epochOf } from './sessions.ts';
+import type { User } from './user.ts';
 
 export interface SignIn {
   user: string;
+  /** Of the person when the first proof was taken: what that proof was worth ends with it. */
+  epoch: number;
   /** `second-factor`: it is asked for. `enrol`: there is none yet, and the person must have one. */
   step: 'second-factor' | 'enrol';
   /** What was proved so far, as in RFC 8176. */
@@ -18,8 +22,8 @@ export interface SignIn {
 }
 
 export interface SignIns {
-  /** `token`: for the cookie. */
-  begin(signIn: SignIn): Promise<string>;
+  /** For the person as they were when the proof was taken. Resolves to what the cookie holds. */
+  begin(user: User, signIn: Omit<SignIn, 'user' | 'epoch'>): Promise<string>;
   find(token: string | undefined): Promise<SignIn | undefined>;
   /** Ends it: true for one caller alone, who may begin the session. */
   complete(token: string): Promise<boolean>;
@@ -31,9 +35,9 @@ export const SIGN_IN_MS = 10 * 60 * 1000;
 export function createSignIns({ records, clock }: { records: Records; clock: Clock }): SignIns {
   const kept = createKept<SignIn>(records, 'sign-in');
   return {
-    async begin(signIn) {
+    async begin(user, signIn) {
       const token = newSecretValue();
-      await kept.add(hashOf(token), signIn, clock.now() + SIGN_IN_MS);
+      await kept.add(hashOf(token), { user: user.id, epoch: epochOf(user), ...signIn }, clock.now() + SIGN_IN_MS);
       return token;
     },
     find: async (token) => (token === undefined ? undefined : (await kept.get(hashOf(token)))?.value),

@@ -32,6 +32,13 @@ export interface User {
   recoveryCodes: readonly string[];
   /** Who the person is at other identity providers, by whose word they may sign in. */
   identities?: readonly ExternalIdentity[];
+  /** How often all sessions of the person, and all grants, were ended: those that began under another number are over. */
+  ended?: Ended;
+}
+
+export interface Ended {
+  sessions: number;
+  grants: number;
 }
 
 /** `iss` and `sub` of OpenID Connect: together they name one person for ever. An address of mail does not. */

@@ -6,6 +6,8 @@ import { FhirError } from '../../base/outcome.ts';
 import { type Commit, type Row, type Store, StoreError, type Write } from '../../store/store.ts';
 import type { Caller, Permission } from '../caller.ts';
 import type { EngineContext } from '../context.ts';
+import { attachedBinaries, attachmentsPrefix } from '../search/attachments.ts';
+import { BINARY } from './binaries.ts';
 import { everything } from './callers.ts';
 import { holds } from './holds.ts';
 import { labelPrefix, restrictedKeys } from './labels.ts';
@@ -53,6 +55,8 @@ async function decide(
   context: EngineContext,
 ): Promise<Write[]> {
   const { store } = context;
+  // What a Binary belongs to from now on is to be looked at for it.
+  context.ties.note(writes);
   const named = writes.filter(({ id }) => !made.has(id));
   const current = await liveRows(named, store);
   const allowed = await changeable([...current.values()], named, caller, store);
@@ -65,6 +69,7 @@ async function decide(
     else if (row === undefined) decided.push(await creation(write, made.has(write.id), writes, caller, store));
     else decided.push(await change(write, allowed.get(name) ?? row, writes, caller, context));
   }
+  await requireShownAttachments(writes, current, caller, store);
   return decided;
 }
 
@@ -183,6 +188,13 @@ async function requireWithin(
   store: Store,
 ): Promise<void> {
   if (await holds(write, caller.filters[permission].of(write.type), writes, store)) return;
+  if (write.type === BINARY) {
+    throw new FhirError(
+      'forbidden',
+      'A Binary belongs to what its securityContext names, as the header X-Security-Context does for plain content; name a resource that is there and that you may write.',
+      { expression: 'Binary.securityContext' },
+    );
+  }
   throw new FhirError(
     'forbidden',
     `This ${write.type} would lie outside of what you may write: check whom it is about and how it is labelled.`,
@@ -198,4 +210,39 @@ function requireLabels(write: Write, { type, keys = [] }: Row, caller: Caller): 
   throw new FhirError('forbidden', `You may not take restricted labels away; keep ${type}.meta.security as it is.`, {
     expression: `${type}.meta.security`,
   });
+}
+
+/**
+ * Who sees a resource sees the Binaries that are attached to it, so nobody attaches what is not shown to them. For who
+ * reaches some Binaries only, one that is not there is as one that is not shown.
+ */
+async function requireShownAttachments(
+  writes: readonly Write[],
+  current: ReadonlyMap<string, Row>,
+  caller: Caller,
+  store: Store,
+): Promise<void> {
+  const written = new Set(writes.flatMap(({ type, id, body }) => (type === BINARY && body !== null ? [id] : [])));
+  for (const { type, id, keys } of writes) {
+    const named = attachedBinaries(type, keys).filter((one) => !written.has(one));
+    if (named.length === 0) continue;
+    const before = current.has(`${type}/${id}`) ? await attachedBefore(type, id, store) : [];
+    const added = named.filter((one) => !before.includes(one));
+    if (added.length === 0) continue;
+    const refs = added.map((one) => ({ type: BINARY, id: one }));
+    const shown = await store.readMany(refs, caller.filter);
+    const hidden = refs.filter((_, at) => shown[at] === undefined);
+    const isHere = caller.isBound('r', BINARY) ? hidden : await store.readMany(hidden, everything);
+    const at = isHere.findIndex((one) => one !== undefined);
+    if (at < 0) continue;
+    throw new FhirError(
+      'forbidden',
+      `${type} has Binary/${hidden[at]?.id} attached, which does not exist; send it before, or in the same transaction.`,
+    );
+  }
+}
+
+async function attachedBefore(type: string, id: string, store: Store): Promise<string[]> {
+  const [row] = await store.readMany([{ type, id }], everything, [attachmentsPrefix(type)]);
+  return attachedBinaries(type, row?.keys ?? []);
 }

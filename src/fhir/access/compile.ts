@@ -9,11 +9,13 @@ import type { EngineContext } from '../context.ts';
 import { compileCriteria } from '../search/compile.ts';
 import { and, or } from '../search/conditions.ts';
 import { parseSearch } from '../search/parse.ts';
+import { BINARY, belonging } from './binaries.ts';
 import { notRefused } from './consents.ts';
 import { clearedOf, hidesRestricted, openToPatient } from './labels.ts';
 import { LAB_ORDERS, ofOrders, ofPatients, ofPatientsWho, PRESCRIPTIONS, representedBy, treatedBy } from './reach.ts';
 import { type Reach, type Role, type RoleRule, roles, SHARED_TYPES } from './roles.ts';
 import { scopeQueryProblem } from './scope-query.ts';
+import type { Ties } from './ties.ts';
 
 const ALL: Condition = { kind: 'all' };
 const NONE: Condition = { kind: 'none' };
@@ -53,8 +55,11 @@ export function compileCaller(principal: Principal, context: EngineContext): Cal
     const cleared = simplify(and([reach, labels, open]));
     return simplify(or([cleared, emergencyOf(permission, type, principal, context)]));
   });
+  const binaries = memoByTies(context, (permission) => binariesOf(permission, principal, conditions, now, context));
+  const of = (permission: Permission, type: string): Condition =>
+    type === BINARY ? binaries(permission) : conditions(permission, type);
   const filters = Object.fromEntries(
-    PERMISSIONS.map((permission): [Permission, Filter] => [permission, { of: (type) => conditions(permission, type) }]),
+    PERMISSIONS.map((permission): [Permission, Filter] => [permission, { of: (type) => of(permission, type) }]),
   ) as Record<Permission, Filter>;
   return {
     kind: 'principal',
@@ -81,26 +86,35 @@ function memo(compute: (permission: Permission, type: string) => Condition): typ
   };
 }
 
+/** `belongs`: which Binaries are within the reach of who reaches some of them only. */
 function reachOf(
   permission: Permission,
   type: string,
   principal: Principal,
   now: number,
   context: EngineContext,
+  belongs: Condition = NONE,
 ): Condition {
   const scoped = or(
     principal.scopes
       .filter(({ type: named, can }) => (named === '*' || named === type) && can.includes(permission))
-      .map((scope) => and([levelOf(type, scope, principal, context), queryOf(type, scope.query, context)])),
+      .map((scope) => and([levelOf(type, scope, principal, context, belongs), queryOf(type, scope.query, context)])),
   );
   if (scoped.kind === 'none') return NONE;
-  return and([scoped, roleOf(permission, type, principal, now, context)]);
+  return and([scoped, roleOf(permission, type, principal, now, context, belongs)]);
 }
 
-function levelOf(type: string, scope: ResourceScope, principal: Principal, context: EngineContext): Condition {
+function levelOf(
+  type: string,
+  scope: ResourceScope,
+  principal: Principal,
+  context: EngineContext,
+  belongs: Condition,
+): Condition {
   switch (scope.level) {
     case 'patient':
-      return principal.patient === undefined ? NONE : ofPatients(type, [principal.patient], context.definitions);
+      if (principal.patient === undefined) return NONE;
+      return type === BINARY ? belongs : ofPatients(type, [principal.patient], context.definitions);
     case 'user':
       return principal.user === undefined ? NONE : ALL;
     case 'system':
@@ -117,6 +131,44 @@ function queryOf(type: string, query: string | undefined, context: EngineContext
   return compileCriteria(type, criteria, { ...context, now: context.clock.now(), byKeysAlone: true });
 }
 
+// ---- Binaries ----
+
+/** The conditions on Binaries, made anew when they belong to what none belonged to before. */
+function memoByTies(
+  { ties }: EngineContext,
+  compute: (permission: Permission) => Condition,
+): (permission: Permission) => Condition {
+  const kept = new Map<Permission, { ties: Ties; condition: Condition }>();
+  return (permission) => {
+    const known = kept.get(permission);
+    if (known?.ties === ties.now) return known.condition;
+    const condition = compute(permission);
+    kept.set(permission, { ties: ties.now, condition });
+    return condition;
+  };
+}
+
+/** Scopes and roles say whether a caller may see Binaries at all, and its other rights which: see binaries.ts. */
+function binariesOf(
+  permission: Permission,
+  principal: Principal,
+  conditions: (permission: Permission, type: string) => Condition,
+  now: number,
+  context: EngineContext,
+): Condition {
+  const hidden = (type: string): readonly string[] => hiddenOf(type, principal);
+  const { now: ties } = context.ties;
+  const { bound, open } = belonging(permission, ties, { of: (type) => conditions(permission, type), hidden });
+  const isBound = simplify(reachOf(permission, BINARY, principal, now, context)).kind === 'none';
+  const reach = reachOf(permission, BINARY, principal, now, context, bound);
+  const cleared = and([reach, ...(isBound ? [] : [open]), labelsOf(BINARY, principal)]);
+  const inEmergency = (type: string): Condition => emergencyOf(permission, type, principal, context);
+  const helped = mayHelpWith(permission, BINARY, principal)
+    ? belonging(permission, ties, { of: inEmergency, hidden }).bound
+    : NONE;
+  return simplify(or([cleared, helped]));
+}
+
 // ---- roles ----
 
 const rolesOf = ({ user, service }: Principal): Role[] =>
@@ -128,6 +180,7 @@ function roleOf(
   principal: Principal,
   now: number,
   context: EngineContext,
+  belongs: Condition,
 ): Condition {
   if (principal.user === undefined && principal.service === undefined) return ALL;
   const rules = rolesOf(principal).flatMap((role) => rulesFor(role, type));
@@ -135,7 +188,10 @@ function roleOf(
     rules
       .filter(({ can }) => can.includes(permission))
       .map(({ reach, query }) =>
-        and([withinReach(reach, type, principal, now, context), queryOf(type, query, context)]),
+        and([
+          type === BINARY && reach !== 'all' ? belongs : withinReach(reach, type, principal, now, context),
+          queryOf(type, query, context),
+        ]),
       ),
   );
 }
@@ -157,6 +213,8 @@ function withinReach(
   switch (reach) {
     case 'all':
       return ALL;
+    case 'shown':
+      return NONE;
     case 'own':
       return own.startsWith('Patient/') ? ofPatients(type, [own.slice('Patient/'.length)], definitions) : NONE;
     case 'represented':
@@ -199,14 +257,22 @@ function emergencyOf(
   principal: Principal,
   { definitions }: EngineContext,
 ): Condition {
+  const { emergency } = principal;
+  if (emergency === undefined || !mayHelpWith(permission, type, principal)) return NONE;
+  return ofPatients(type, [emergency], definitions);
+}
+
+function mayHelpWith(permission: Permission, type: string, principal: Principal): boolean {
   const { emergency, scopes } = principal;
-  if (emergency === undefined || (permission !== 'r' && permission !== 's') || SHARED_TYPES.has(type)) return NONE;
+  if (emergency === undefined || (permission !== 'r' && permission !== 's') || SHARED_TYPES.has(type)) return false;
   const mayRead = rolesOf(principal).some(
     (role) => role.mayBreakGlass === true && rulesFor(role, type).some(({ can }) => can.includes(permission)),
   );
-  if (!mayRead) return NONE;
-  const isScoped = scopes.some(
-    (scope) => scope.level === 'user' && (scope.type === '*' || scope.type === type) && scope.can.includes(permission),
+  return (
+    mayRead &&
+    scopes.some(
+      (scope) =>
+        scope.level === 'user' && (scope.type === '*' || scope.type === type) && scope.can.includes(permission),
+    )
   );
-  return isScoped ? ofPatients(type, [emergency], definitions) : NONE;
 }

@@ -9,8 +9,9 @@ import type { Permission } from '../caller.ts';
  * an active care team, or in an encounter of the last 30 days.
  * `lab-orders`: ServiceRequests that the person or organization is to perform, results based on them, and the patients and
  * specimens they are about. `prescriptions`: MedicationRequests that it is to dispense, and likewise.
+ * `shown`: a Binary by what it belongs to, which is how every reach but `all` is meant of Binaries (see binaries.ts).
  */
-export type Reach = 'all' | 'own' | 'represented' | 'care-team' | 'lab-orders' | 'prescriptions';
+export type Reach = 'all' | 'own' | 'represented' | 'care-team' | 'lab-orders' | 'prescriptions' | 'shown';
 
 export interface RoleRule {
   /** `*`: every type that no other rule of the role names. */
@@ -81,6 +82,8 @@ const KNOWLEDGE = [
 export const SHARED_TYPES: ReadonlySet<string> = new Set([...DIRECTORY, ...KNOWLEDGE]);
 
 const SHARED: RoleRule = { types: [...SHARED_TYPES], can: READ, reach: 'all' };
+/** What is attached to what the role may read. */
+const ATTACHED: RoleRule = { types: ['Binary'], can: READ, reach: 'shown' };
 const CALENDAR = ['Appointment', 'AppointmentResponse', 'Schedule', 'Slot'] as const;
 const MONEY = [
   'Account',
@@ -131,6 +134,7 @@ export const roles: Readonly<Record<string, Role>> = {
       SHARED,
       { types: ['Patient', 'RelatedPerson', 'Coverage', ...CALENDAR], can: KEEP, reach: 'all' },
       { types: ['Encounter'], can: READ, reach: 'all', hidden: ['reasonCode', 'reasonReference', 'diagnosis', 'text'] },
+      ATTACHED,
     ],
   },
   biller: {
@@ -140,6 +144,7 @@ export const roles: Readonly<Record<string, Role>> = {
       { types: [...MONEY], can: KEEP, reach: 'all' },
       { types: ['Patient', 'RelatedPerson'], can: READ, reach: 'all' },
       { types: ['Encounter', 'Condition', 'Procedure'], can: READ, reach: 'all', hidden: ['note', 'text'] },
+      ATTACHED,
     ],
   },
   patient: {
@@ -172,7 +177,13 @@ export const roles: Readonly<Record<string, Role>> = {
     ],
   },
   /** Users, roles, clients and settings are no resources; of those it sees what tells of no patient. */
-  administrator: { name: 'Administrator', rules: [{ types: [...SHARED_TYPES], can: ALL, reach: 'all' }] },
+  administrator: {
+    name: 'Administrator',
+    rules: [
+      { types: [...SHARED_TYPES], can: ALL, reach: 'all' },
+      { types: ['Binary'], can: ALL, reach: 'shown' },
+    ],
+  },
   lab: {
     name: 'Laboratory system',
     rules: [
@@ -185,6 +196,7 @@ export const roles: Readonly<Record<string, Role>> = {
         hidden: ['contact', 'communication', 'link', 'maritalStatus', 'photo', 'text'],
       },
       { types: ['DiagnosticReport', 'Observation'], can: ['c', 'r', 'u', 's'], reach: 'lab-orders' },
+      { types: ['Binary'], can: ['c', 'r', 'u', 's'], reach: 'shown' },
     ],
   },
   pharmacy: {
@@ -193,12 +205,18 @@ export const roles: Readonly<Record<string, Role>> = {
       SHARED,
       { types: ['MedicationRequest', 'AllergyIntolerance', 'Patient'], can: READ, reach: 'prescriptions' },
       { types: ['MedicationDispense'], can: ['c', 'r', 'u', 's'], reach: 'prescriptions' },
+      ATTACHED,
     ],
   },
   'privacy-officer': {
     name: 'Privacy officer',
     mayRelabel: true,
-    rules: [SHARED, { types: ['AuditEvent'], can: READ, reach: 'all' }, { types: ['Task'], can: KEEP, reach: 'all' }],
+    rules: [
+      SHARED,
+      { types: ['AuditEvent'], can: READ, reach: 'all' },
+      { types: ['Task'], can: KEEP, reach: 'all' },
+      ATTACHED,
+    ],
   },
 };
 

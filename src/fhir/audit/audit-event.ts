@@ -1,9 +1,10 @@
 // A line of the record as AuditEvents in the form of IHE's Basic Audit Log Patterns: one for each patient whom the line
 // names, or a single one where it names none. https://profiles.ihe.net/ITI/BALP/
-import type { AuditEvent, AuditEventAgent, AuditEventEntity } from 'fhir/r4.js';
+import type { AuditEvent, AuditEventAgent, AuditEventEntity, CodeableConcept } from 'fhir/r4.js';
 import type { AuditRow } from '../../store/store.ts';
+import { isDisclosure, type Outside } from './disclosure.ts';
 import type { AuditBody } from './entry.ts';
-import { DCM, type EventCodes, eventCodes } from './event-codes.ts';
+import { DCM, disclosureCodes, type EventCodes, eventCodes } from './event-codes.ts';
 
 /** A rendered event, and whom it is about: one patient or none, where a client did not name several itself. */
 export interface Rendered {
@@ -11,13 +12,27 @@ export interface Rendered {
   patients: readonly string[];
 }
 
-export function renderRow(row: AuditRow, baseUrl: string): Rendered[] {
+export interface RenderOptions extends Outside {
+  /** The server, as clients know it. */
+  baseUrl: string;
+}
+
+export function renderRow(row: AuditRow, options: RenderOptions): Rendered[] {
   const body = JSON.parse(row.body) as AuditBody;
-  const patients = row.patients.length === 0 ? [undefined] : row.patients;
   if (body.ev !== undefined) {
     const event = { ...(body.ev as AuditEvent), id: eventId(row, 0) };
     return [{ event: stamped(event, row), patients: row.patients }];
   }
+  const disclosed = row.patients
+    .map((patient, at) => ({ patient, at }))
+    .filter(({ patient }) => isDisclosure(row, body, patient, options))
+    .map(({ patient, at }) => disclosure(row, body, patient, at, options));
+  return [...accesses(row, body, options), ...disclosed];
+}
+
+/** What was done, as the pattern of its interaction has it. */
+function accesses(row: AuditRow, body: AuditBody, { baseUrl }: RenderOptions): Rendered[] {
+  const patients = row.patients.length === 0 ? [undefined] : row.patients;
   const codes = eventCodes(body.k);
   const shared = {
     type: codes.type,
@@ -26,10 +41,7 @@ export function renderRow(row: AuditRow, baseUrl: string): Rendered[] {
     recorded: new Date(row.at).toISOString(),
     ...outcomeOf(body),
     agent: agentsOf(row, body, codes, baseUrl),
-    source: {
-      observer: serverOf(baseUrl),
-      type: [{ system: 'http://terminology.hl7.org/CodeSystem/security-source-type', code: '4' }],
-    },
+    source: sourceOf(baseUrl),
   };
   const entities = entitiesOf(body, baseUrl);
   return patients.map((patient, at) => {
@@ -38,7 +50,7 @@ export function renderRow(row: AuditRow, baseUrl: string): Rendered[] {
     const event: Rendered['event'] = {
       resourceType: 'AuditEvent',
       id: eventId(row, at),
-      ...(profile === undefined ? {} : { meta: { profile: [profile] } }),
+      ...(profile === undefined ? {} : { meta: { profile: [`${PROFILES}${profile}`] } }),
       ...shared,
       ...(entity.length === 0 ? {} : { entity }),
     };
@@ -46,17 +58,46 @@ export function renderRow(row: AuditRow, baseUrl: string): Rendered[] {
   });
 }
 
-/** `chain-seq` for the first patient of a line, `chain-seq.n` for the others. An id may hold no `_`, and a chain no `.`. */
+/**
+ * The same as a disclosure from here to the client, to be found by `subtype=disclose`.
+ * https://profiles.ihe.net/ITI/BALP/StructureDefinition-IHE.BasicAudit.PrivacyDisclosure.Source.html
+ */
+function disclosure(row: AuditRow, body: AuditBody, patient: string, at: number, { baseUrl }: RenderOptions): Rendered {
+  const { p, a } = body;
+  const event: Rendered['event'] = {
+    resourceType: 'AuditEvent',
+    id: `${eventId(row, at)}${DISCLOSURE_SUFFIX}`,
+    // The profile asks for addresses on both sides.
+    ...(a === undefined ? {} : { meta: { profile: [`${PROFILES}PrivacyDisclosure.Source`] } }),
+    ...disclosureCodes(body.k),
+    recorded: new Date(row.at).toISOString(),
+    ...outcomeOf(body),
+    ...(p === undefined ? {} : { purposeOfEvent: [purposeOf(p)] }),
+    agent: agentsOf(row, body, eventCodes('read'), baseUrl),
+    source: sourceOf(baseUrl),
+    entity: [patientEntity(patient), ...shownEntities(row, body), ...entitiesOf(body, baseUrl)],
+  };
+  return { event: stamped(event, row), patients: [patient] };
+}
+
+export const isDisclosureEvent = ({ event }: Rendered): boolean => event.id.endsWith(DISCLOSURE_SUFFIX);
+
+const PROFILES = 'https://profiles.ihe.net/ITI/BALP/StructureDefinition/IHE.BasicAudit.';
+const DISCLOSURE_SUFFIX = '.d';
+
+/**
+ * `chain-seq` for the first patient of a line, `chain-seq.n` for the others; of a disclosure with `.d` behind it. An id may
+ * hold no `_`, and a chain no `.`.
+ */
 export function eventId({ chain, seq }: Pick<AuditRow, 'chain' | 'seq'>, at: number): string {
   const place = `${chain.replaceAll('_', '.')}-${seq}`;
   return at === 0 ? place : `${place}.${at + 1}`;
 }
 
-/** The place that an id names; undefined for one that names none. */
-export function placeOfId(id: string): { chain: string; seq: number; at: number } | undefined {
-  const [, chain, seq, nth] = /^(.{1,48})-([1-9]\d{0,14})(?:\.([1-9]\d{0,3}))?$/.exec(id) ?? [];
-  if (chain === undefined || seq === undefined || nth === '1') return undefined;
-  return { chain: chain.replaceAll('.', '_'), seq: Number(seq), at: nth === undefined ? 0 : Number(nth) - 1 };
+/** The line that an id would be of; undefined for what is no id of an event. */
+export function placeOfId(id: string): { chain: string; seq: number } | undefined {
+  const [, chain, seq] = /^(.{1,48})-([1-9]\d{0,14})(?:\.[1-9]\d{0,3})?(?:\.d)?$/.exec(id) ?? [];
+  return chain === undefined || seq === undefined ? undefined : { chain: chain.replaceAll('.', '_'), seq: Number(seq) };
 }
 
 function stamped(event: AuditEvent & { id: string }, { at }: AuditRow): Rendered['event'] {
@@ -75,7 +116,7 @@ function outcomeOf({ s, d, x }: AuditBody): Pick<AuditEvent, 'outcome' | 'outcom
   return { outcome, ...(x === undefined || x === '' ? {} : { outcomeDesc: x }) };
 }
 
-/** A profile speaks of a success, and asks for addresses on both sides. */
+/** Name of the profile. It speaks of a success, and asks for addresses on both sides. */
 function profileOf(
   { s, d, a, t, q }: AuditBody,
   { profile }: EventCodes,
@@ -83,8 +124,13 @@ function profileOf(
 ): string | undefined {
   if (profile === undefined || s >= 400 || d === 1 || a === undefined) return undefined;
   if (profile === 'Query' ? q === undefined && t === undefined : false) return undefined;
-  return `https://profiles.ihe.net/ITI/BALP/StructureDefinition/IHE.BasicAudit.${patient === undefined ? '' : 'Patient'}${profile}`;
+  return `${patient === undefined ? '' : 'Patient'}${profile}`;
 }
+
+const sourceOf = (baseUrl: string): AuditEvent['source'] => ({
+  observer: serverOf(baseUrl),
+  type: [{ system: 'http://terminology.hl7.org/CodeSystem/security-source-type', code: '4' }],
+});
 
 const serverOf = (baseUrl: string): { display: string } => ({ display: baseUrl });
 
@@ -149,17 +195,18 @@ function personOf(agent: string, { u, o, p, b }: AuditBody, action: EventCodes['
     type: { coding: [{ system: PARTICIPATION, ...type }] },
     who: agent.includes('/') ? { reference: agent } : { identifier: { value: agent.replace(/^user:/, '') } },
     ...(u === undefined ? {} : { altId: u }),
-    ...(o === undefined ? {} : { role: o.map((text) => ({ text })) }),
+    ...(o === undefined ? {} : { role: o.map((code) => ({ coding: [{ system: ROLES, code }], text: code })) }),
     requestor: true,
-    ...(purposes.length === 0
-      ? {}
-      : {
-          purposeOfUse: purposes.map((code) => ({
-            coding: [{ system: 'http://terminology.hl7.org/CodeSystem/v3-ActReason', code }],
-          })),
-        }),
+    ...(purposes.length === 0 ? {} : { purposeOfUse: purposes.map(purposeOf) }),
   };
 }
+
+/** The roles of src/fhir/access/roles.ts. */
+const ROLES = 'urn:careloom:role';
+
+const purposeOf = (code: string): CodeableConcept => ({
+  coding: [{ system: 'http://terminology.hl7.org/CodeSystem/v3-ActReason', code }],
+});
 
 const ENTITY_TYPE = 'http://terminology.hl7.org/CodeSystem/audit-entity-type';
 const OBJECT_ROLE = 'http://terminology.hl7.org/CodeSystem/object-role';
@@ -171,6 +218,15 @@ function patientEntity(id: string): AuditEventEntity {
     type: { system: ENTITY_TYPE, code: '1', display: 'Person' },
     role: { system: OBJECT_ROLE, code: '1', display: 'Patient' },
   };
+}
+
+/** What was shown, by type; how many of each where all of them are this patient's. */
+function shownEntities({ patients }: AuditRow, { n = {} }: AuditBody): AuditEventEntity[] {
+  return Object.entries(n).map(([code, count]) => ({
+    type: { system: 'http://hl7.org/fhir/resource-types', code, display: code },
+    role: { system: OBJECT_ROLE, code: '4', display: 'Domain Resource' },
+    ...(patients.length === 1 ? { detail: [{ type: 'count', valueString: String(count) }] } : {}),
+  }));
 }
 
 function entitiesOf(body: AuditBody, baseUrl: string): AuditEventEntity[] {

@@ -43,6 +43,7 @@ export async function answerAuditEvents(
         searchQuery(request, interaction.posted),
         undefined,
         visibleTo(caller.filters.s),
+        caller,
         context,
       );
     case 'search-compartment':
@@ -52,6 +53,7 @@ export async function answerAuditEvents(
         searchQuery(request, interaction.posted),
         interaction.id,
         visibleTo(caller.filters.s),
+        caller,
         context,
       );
     case 'create':

@@ -1,14 +1,23 @@
 // The search parameters of AuditEvent that the record can answer. https://hl7.org/fhir/R4/auditevent.html#search
-import type { AuditEvent, AuditEventEntity } from 'fhir/r4.js';
 import { limits } from '../../base/limits.ts';
 import { FhirError } from '../../base/outcome.ts';
 import { dateRange } from '../../model/dates.ts';
 import type { AuditSearch } from '../../store/store.ts';
 import type { EngineContext } from '../context.ts';
 import { pageSize } from '../search/parse.ts';
-import { literalValue, queryPairs, splitUnescaped } from '../search/query.ts';
+import { queryPairs, queryString, splitUnescaped } from '../search/query.ts';
 import { type Selection, selectionOf } from '../subset.ts';
 import type { Rendered } from './audit-event.ts';
+import { IDENTIFIER_PARAMETERS, type Identified, identifiedBy } from './audit-identifiers.ts';
+import {
+  alternatives,
+  COMPARED,
+  identifierCheck,
+  type Matches,
+  textCheck,
+  tokenCheck,
+  unversioned,
+} from './audit-matches.ts';
 
 export interface AuditQuestion {
   /** What the record has an index for. */
@@ -19,32 +28,35 @@ export interface AuditQuestion {
   matches(rendered: Rendered): boolean;
   descending: boolean;
   count: number;
+  /** `_total`: how many there are in all is told for `accurate`, and for `estimate` where it is known. */
+  total: 'none' | 'estimate' | 'accurate';
+  /** Only how many: `_summary=count` or `_count=0`. */
+  isCount: boolean;
   selection: Selection | undefined;
 }
 
-type Matches = (rendered: Rendered) => boolean;
-type Coded = { system?: string | undefined; code?: string | undefined };
-
-/** Codes of an event that a token parameter looks at. */
-const tokens: Readonly<Record<string, (event: AuditEvent) => readonly Coded[]>> = {
-  action: ({ action }) => [{ code: action }],
-  outcome: ({ outcome }) => [{ code: outcome }],
-  type: ({ type }) => [type],
-  subtype: ({ subtype = [] }) => subtype,
-  'entity-type': ({ entity = [] }) => entity.flatMap(({ type }) => type ?? []),
-  'entity-role': ({ entity = [] }) => entity.flatMap(({ role }) => role ?? []),
-};
-
 /** Codes of the parameters, as the CapabilityStatement names them. */
 export const AUDIT_PARAMETERS: ReadonlySet<string> = new Set([
-  ...['_id', '_lastUpdated', 'date', 'patient', 'agent', 'entity', 'address', ...Object.keys(tokens)],
+  ...['_id', '_lastUpdated', 'date', 'patient', 'agent', 'entity', 'source'],
+  ...COMPARED,
 ]);
 
-const ACCEPTED = [...AUDIT_PARAMETERS, 'agent:identifier', '_count', '_sort', '_elements', '_summary'];
+const ACCEPTED = [
+  ...[...AUDIT_PARAMETERS, ...IDENTIFIER_PARAMETERS, 'agent:identifier'],
+  ...['_count', '_sort', '_total', '_elements', '_summary'],
+];
 
-/** Throws FhirError('invalid') for what the record cannot answer, naming what it can. `patient`: of a compartment. */
-export function parseAuditSearch(query: string, patient: string | undefined, context: EngineContext): AuditQuestion {
-  const pairs = queryPairs(query);
+/**
+ * Throws FhirError('invalid') for what the record cannot answer, naming what it can. `patient`: of a compartment;
+ * `identified`: what the identifiers of the query are of.
+ */
+export function parseAuditSearch(
+  query: string,
+  patient: string | undefined,
+  context: EngineContext,
+  identified: Identified = new Map(),
+): AuditQuestion {
+  const pairs = queryPairs(query).map(typed);
   if (pairs.length > limits.searchParametersMax)
     throw new FhirError('too-costly', `A search has at most ${limits.searchParametersMax} parameters.`);
   const question: AuditQuestion = {
@@ -52,7 +64,9 @@ export function parseAuditSearch(query: string, patient: string | undefined, con
     matches: (rendered) => checks.every((check) => check(rendered)),
     descending: true,
     count: limits.pageSizeDefault,
-    selection: selectionOf('AuditEvent', query, context.definitions),
+    total: 'none',
+    isCount: pairs.some(([name, value]) => name === '_summary' && value === 'count'),
+    selection: selectionOf('AuditEvent', withoutCount(query), context.definitions),
   };
   const checks: Matches[] = [];
   const patients = patient === undefined ? [] : [[patient]];
@@ -65,6 +79,10 @@ export function parseAuditSearch(query: string, patient: string | undefined, con
         break;
       case '_count':
         question.count = pageSize(value);
+        question.isCount ||= question.count === 0;
+        break;
+      case '_total':
+        question.total = totalIn(value);
         break;
       case '_sort':
         question.descending = isDescending(value);
@@ -95,8 +113,16 @@ export function parseAuditSearch(query: string, patient: string | undefined, con
           ),
         );
         break;
-      case 'address':
-        checks.push(addressCheck(alternatives(name, value)));
+      case 'source':
+        checks.push(sourceCheck(alternatives(name, value).map((one) => referenceIn(one, context))));
+        break;
+      case 'patient.identifier':
+        patients.push(patientsAmong(identified.get(identifiedBy(name, value)) ?? []));
+        break;
+      case 'agent.identifier':
+      case 'entity.identifier':
+      case 'source.identifier':
+        checks.push(identifierCheck(name, alternatives(name, value), identified.get(identifiedBy(name, value)) ?? []));
         break;
       case '_id':
         question.ids = question.ids?.filter((id) => alternatives(name, value).includes(id)) ?? [
@@ -104,22 +130,40 @@ export function parseAuditSearch(query: string, patient: string | undefined, con
         ];
         break;
       default:
-        checks.push(tokenCheck(name, value));
+        checks.push(textCheck(name, value) ?? tokenCheck(name, value) ?? unknownParameter(name));
     }
   }
   for (const ids of patients) {
     const [only, ...more] = ids;
+    if (only === undefined) question.ids = [];
     if (more.length === 0 && only !== undefined) question.search.patient ??= only;
     checks.push((rendered) => rendered.patients.some((one) => ids.includes(one)));
   }
   return question;
 }
 
-function alternatives(name: string, value: string): string[] {
-  const values = splitUnescaped(value, ',').map(literalValue);
-  if (values.length > limits.orValuesMax)
-    throw new FhirError('too-costly', `"${name}" takes at most ${limits.orValuesMax} values.`);
-  return values;
+function unknownParameter(name: string): never {
+  throw new FhirError(
+    'invalid',
+    `"${name.slice(0, 40)}" is not a parameter that the audit record can be searched by; accepted: ${ACCEPTED.join(', ')}.`,
+  );
+}
+
+/** `agent:Practitioner=1` as `agent=Practitioner/1`. */
+function typed([name, value]: [string, string]): [string, string] {
+  const [, plain, type] = /^(patient|agent|entity|source):([A-Z][A-Za-z]+)$/.exec(name) ?? [];
+  if (plain === undefined) return [name, value];
+  const ids = splitUnescaped(value, ',').map((one) => (one.includes('/') ? one : `${type}/${one}`));
+  return [plain, ids.join(',')];
+}
+
+/** `_summary=count` is no selection of elements. */
+const withoutCount = (query: string): string =>
+  queryString(queryPairs(query).filter(([name, value]) => name !== '_summary' || value !== 'count'));
+
+function totalIn(value: string): AuditQuestion['total'] {
+  if (value === 'none' || value === 'estimate' || value === 'accurate') return value;
+  throw new FhirError('invalid', '_total takes one of none, estimate, accurate.');
 }
 
 function isDescending(value: string): boolean {
@@ -207,28 +251,10 @@ function entityCheck(references: readonly string[], patients: string[][]): Match
   return ({ event: { entity = [] } }) => entity.some((one) => references.includes(unversioned(one)));
 }
 
-const unversioned = ({ what }: AuditEventEntity): string => what?.reference?.split('/_history/')[0] ?? '';
-
-const addressCheck =
-  (values: readonly string[]): Matches =>
+const sourceCheck =
+  (references: readonly string[]): Matches =>
   ({ event }) =>
-    event.agent.some(({ network }) => values.some((value) => network?.address?.startsWith(value) === true));
+    references.includes(event.source.observer.reference ?? '');
 
-function tokenCheck(name: string, value: string): Matches {
-  const codesOf = Object.hasOwn(tokens, name) ? tokens[name] : undefined;
-  if (codesOf === undefined) {
-    throw new FhirError(
-      'invalid',
-      `"${name.slice(0, 40)}" is not a parameter that the audit record can be searched by; accepted: ${ACCEPTED.join(', ')}.`,
-    );
-  }
-  const wanted = alternatives(name, value).map((one) => {
-    const bar = one.indexOf('|');
-    return bar < 0 ? { code: one } : { system: one.slice(0, bar), code: one.slice(bar + 1) };
-  });
-  return ({ event }) => codesOf(event).some((coding) => wanted.some((one) => isSame(coding, one)));
-}
-
-const isSame = (coding: Coded, wanted: Coded): boolean =>
-  (wanted.code === '' || wanted.code === coding.code) &&
-  (wanted.system === undefined || wanted.system === (coding.system ?? ''));
+const patientsAmong = (references: readonly string[]): string[] =>
+  references.filter((one) => one.startsWith('Patient/')).map((one) => one.slice('Patient/'.length));

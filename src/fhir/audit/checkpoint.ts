@@ -2,14 +2,18 @@
 // end of a chain, or hash everything from a row on anew; neither fits a checkpoint that he cannot change. Each is a JWS in
 // compact form (RFC 7515) with EdDSA (RFC 8037), one a line.
 import { createHash, createPrivateKey, createPublicKey, hkdfSync, type KeyObject, sign, verify } from 'node:crypto';
-import type { AuditHead } from '../../store/store.ts';
+import type { AuditHead, AuditSegment } from '../../store/store.ts';
 
 export interface Checkpoint {
   /** Milliseconds since the epoch. */
   at: number;
   /** Ends of chains; those that have not moved since the checkpoint before may be left out. */
   heads: readonly AuditHead[];
+  /** Sealed rows that are removed on purpose; the chain goes on from the last of them. */
+  purged?: readonly PurgedRows[];
 }
+
+export type PurgedRows = Pick<AuditSegment, 'chain' | 'from' | 'to' | 'before' | 'hash'>;
 
 const TYPE = 'audit-checkpoint';
 

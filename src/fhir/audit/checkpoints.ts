@@ -99,8 +99,8 @@ export function createCheckpoints({ store, clock, key, path, record, onFault }: 
   };
 }
 
-/** On the disk when it resolves. */
-async function addLine(path: string, line: string): Promise<void> {
+/** Adds to the file of checkpoints; on the disk when it resolves. */
+export async function addLine(path: string, line: string): Promise<void> {
   const file = await open(path, 'a', 0o640);
   try {
     await file.appendFile(`${line}\n`);

@@ -19,6 +19,7 @@ import type { FhirRequest } from '../interaction.ts';
  * | `o`       | roles of the user                                                                                    |
  * | `c`       | client                                                                                               |
  * | `g`       | grant                                                                                                |
+ * | `w`       | on whose behalf a system works: `Organization/1`                                                     |
  * | `p`       | purpose of use, a code of v3-PurposeOfUse                                                            |
  * | `b`       | 1: the glass was broken                                                                              |
  * | `t` `i` `v` | type, id and version that the request names                                                        |
@@ -42,6 +43,7 @@ export interface AuditBody {
   o?: readonly string[];
   c?: string;
   g?: string;
+  w?: string;
   p?: string;
   b?: 1;
   t?: string;
@@ -89,11 +91,12 @@ export function agentOf({ kind, principal }: Caller): string {
 export function circumstances({ principal }: Caller, { origin }: FhirRequest): Partial<AuditBody> {
   const from = origin === undefined ? {} : { a: origin.address, r: origin.requestId };
   if (principal === undefined) return from;
-  const { user, client, grant, purpose, emergency } = principal;
+  const { user, service, client, grant, purpose, emergency } = principal;
   return {
     ...(user === undefined ? {} : { u: user.id, ...(user.roles.length === 0 ? {} : { o: user.roles }) }),
     c: client,
     g: grant,
+    ...(service === undefined ? {} : { w: service.reference }),
     p: purpose,
     ...(emergency === undefined ? {} : { b: 1 as const }),
     ...from,

@@ -52,7 +52,12 @@ const interactions: Readonly<Record<string, [code: string, action: EventCodes['a
 const events: Readonly<Record<string, [type: string, subtype: string | undefined, action: EventCodes['action']]>> = {
   login: ['110114', '110122', 'E'],
   logout: ['110114', '110123', 'E'],
-  token: ['110114', '110142', 'E'],
+  token: ['110114', '110126', 'E'],
+  'token-refused': ['110114', '110126', 'E'],
+  refused: ['110113', '110132', 'E'],
+  throttled: ['110113', '110132', 'E'],
+  'recording-stopped': ['110113', '110133', 'E'],
+  'recording-started': ['110113', '110134', 'E'],
   consent: ['110113', '110137', 'U'],
   '$break-the-glass': ['110113', '110127', 'E'],
   configuration: ['110113', '110129', 'U'],
@@ -64,6 +69,9 @@ const events: Readonly<Record<string, [type: string, subtype: string | undefined
   import: ['110107', undefined, 'C'],
   report: ['110101', undefined, 'R'],
   verify: ['110101', undefined, 'R'],
+  seal: ['110101', undefined, 'U'],
+  purge: ['110101', undefined, 'D'],
+  hold: ['110101', undefined, 'U'],
 };
 
 const displays: Readonly<Record<string, string>> = {
@@ -77,12 +85,26 @@ const displays: Readonly<Record<string, string>> = {
   '110121': 'Application Stop',
   '110122': 'Login',
   '110123': 'Logout',
+  '110126': 'Node Authentication',
   '110127': 'Emergency Override Started',
   '110129': 'Security Configuration',
+  '110132': 'Use of Restricted Function',
+  '110133': 'Audit Recording Stopped',
+  '110134': 'Audit Recording Started',
   '110136': 'Security Roles Changed',
   '110137': 'User Security Attributes Changed',
-  '110142': 'Node Authentication',
 };
+
+const DISCLOSE: Coding = {
+  system: 'http://terminology.hl7.org/CodeSystem/iso-21089-lifecycle',
+  code: 'disclose',
+  display: 'Disclose Record Lifecycle Event',
+};
+
+/** The codes of the disclosure that a line of the kind was. */
+export function disclosureCodes(kind: string): Pick<EventCodes, 'type' | 'subtype' | 'action'> {
+  return { type: dicom('110106'), subtype: [DISCLOSE, ...eventCodes(kind).subtype], action: 'R' };
+}
 
 /** The codes of a line's kind. Every kind that has no code in FHIR is a subtype of its own, so that it can be searched. */
 export function eventCodes(kind: string): EventCodes {

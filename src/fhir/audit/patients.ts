@@ -4,16 +4,21 @@ import { limits } from '../../base/limits.ts';
 import type { Key } from '../../store/store.ts';
 import type { FhirRequest } from '../interaction.ts';
 import type { Interaction } from '../route.ts';
+import { contextPrefix } from '../search/attachments.ts';
 import { compartmentPrefix } from '../search/keys.ts';
 import { queryPairs } from '../search/query.ts';
 import { searchQuery } from '../search/search.ts';
 
+/** A Binary whose security context is a patient is that patient's. */
+const PATIENT_CONTEXT: Key = `${contextPrefix}Patient/`;
+
 /** What to ask the store for with each row. */
-export const PATIENT_KEYS: readonly Key[] = [compartmentPrefix];
+export const PATIENT_KEYS: readonly Key[] = [compartmentPrefix, PATIENT_CONTEXT];
 
 /** Adds the ids of the patients that the keys name. */
 export function addPatients(keys: readonly Key[], patients: Set<string>): void {
   for (const key of keys) {
+    if (key.startsWith(PATIENT_CONTEXT)) patients.add(key.slice(PATIENT_CONTEXT.length));
     if (!key.startsWith(compartmentPrefix)) continue;
     patients.add(key.slice(compartmentPrefix.length, key.indexOf('\t', compartmentPrefix.length)));
   }

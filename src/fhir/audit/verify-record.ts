@@ -1,8 +1,11 @@
-// Verification of the audit record: that no chain is broken, and that what the checkpoints saw is still there.
+// Verification of the audit record: that no chain is broken, that what the checkpoints saw is still there, and that what
+// was purged was purged on purpose.
 import type { KeyObject } from 'node:crypto';
 import { verifyChain } from '../../store/audit-chain.ts';
-import type { AuditRow, Store } from '../../store/store.ts';
-import { type Checkpoint, checkpointIn } from './checkpoint.ts';
+import { segmentName } from '../../store/audit-segment.ts';
+import { rowsAfter, sealedProblems } from '../../store/audit-verify.ts';
+import type { AuditHead, AuditRow, AuditSegment, Store } from '../../store/store.ts';
+import { type Checkpoint, checkpointIn, type PurgedRows } from './checkpoint.ts';
 import { LATEST } from './checkpoints.ts';
 
 export interface VerifyOptions {
@@ -14,54 +17,87 @@ export interface VerifyOptions {
   onProgress?: (lines: number) => void;
 }
 
-const PAGE = 1_000;
+/** What the checkpoints say of a chain: what stands at a place, and which rows were purged. */
+interface Said {
+  places: Map<number, { hash: string; at: number }>;
+  purged: PurgedRows[];
+}
 
-/** Chain → place → what the checkpoints say stands there. */
-type Expected = Map<string, Map<number, { hash: string; at: number }>>;
+interface Signed {
+  key: KeyObject | undefined;
+  chains: Map<string, Said>;
+  /** The first checkpoint of the file; undefined without one. */
+  since: number | undefined;
+}
 
 /** One sentence for each problem, without patient data; none when the record is as it was written. */
 export async function* verifyRecord({ store, key, checkpoints, onProgress }: VerifyOptions): AsyncGenerator<string> {
-  const expected: Expected = new Map();
-  if (key !== undefined) yield* gather(expected, { store, key, checkpoints });
+  const signed: Signed = { key, chains: new Map(), since: undefined };
+  if (key !== undefined) yield* gather(signed, { store, key, checkpoints });
   let lines = 0;
   const counted = (): void => {
     lines += 1;
     onProgress?.(lines);
   };
   const heads = await store.audit.heads();
-  for (const { chain, seq } of heads) {
-    const places = expected.get(chain);
-    expected.delete(chain);
-    yield* chainProblems(store, chain, seq, places ?? new Map(), counted);
+  for (const head of heads) yield* chainProblems(store, head, signed, counted);
+  for (const [chain, { places }] of signed.chains) {
+    if (places.size > 0 && !heads.some((head) => head.chain === chain)) yield cutOff(chain, 0, places);
   }
-  for (const [chain, places] of expected) yield cutOff(chain, 0, places);
 }
 
 async function* chainProblems(
-  store: Pick<Store, 'audit'>,
-  chain: string,
-  end: number,
-  places: Map<number, { hash: string; at: number }>,
+  { audit }: Pick<Store, 'audit'>,
+  { chain, seq: end }: AuditHead,
+  signed: Signed,
   counted: () => void,
 ): AsyncGenerator<string> {
-  const rewritten: number[] = [];
+  const places = signed.chains.get(chain)?.places ?? new Map<number, { hash: string; at: number }>();
+  const found: string[] = [];
   let last = 0;
+  const compare = (seq: number, hash: string): void => {
+    const place = places.get(seq);
+    if (place !== undefined && place.hash !== hash)
+      found.push(`audit chain ${chain}: row ${seq} is not the one that was signed in a checkpoint`);
+    last = seq;
+  };
+  const row = ({ seq, hash }: AuditRow): void => {
+    compare(seq, hash);
+    counted();
+  };
+  const purged = (segment: AuditSegment): void => {
+    found.push(...purgeProblems(segment, signed));
+    compare(segment.to, segment.hash);
+  };
+  const sealed = yield* sealedProblems(audit, chain, { row, purged });
   const noting = async function* (): AsyncGenerator<AuditRow> {
-    for await (const row of rowsOf(store, chain)) {
-      const place = places.get(row.seq);
-      if (place !== undefined && place.hash !== row.hash) rewritten.push(row.seq);
-      places.delete(row.seq);
-      last = row.seq;
-      counted();
-      yield row;
+    for await (const one of rowsAfter(audit, chain, sealed.seq)) {
+      row(one);
+      yield one;
     }
   };
-  for await (const { message } of verifyChain(noting())) yield message;
-  for (const seq of rewritten) yield `audit chain ${chain}: row ${seq} is not the one that was signed in a checkpoint`;
+  for await (const { message } of verifyChain(noting(), sealed)) yield message;
+  yield* found;
+  last = Math.max(last, sealed.seq);
   if (last < end) yield `audit chain ${chain}: ends at row ${last}, and not at ${end}`;
   const beyond = new Map([...places].filter(([seq]) => seq > last));
   if (beyond.size > 0) yield cutOff(chain, last, beyond);
 }
+
+/** Rows may be gone where the key signed that they were purged, in the file as well if it reaches back so far. */
+function purgeProblems(segment: AuditSegment, { key, chains, since }: Signed): string[] {
+  if (key === undefined) return [];
+  const name = segmentName(segment);
+  const statement = checkpointOf(segment.purged ?? '', key);
+  if (statement?.purged?.some((rows) => isOf(rows, segment)) !== true)
+    return [`${name} were removed, and no signed checkpoint says that they were purged`];
+  const isInFile = chains.get(segment.chain)?.purged.some((rows) => isOf(rows, segment));
+  if (since === undefined || statement.at < since || isInFile === true) return [];
+  return [`${name} were purged, which the file of checkpoints lacks`];
+}
+
+const isOf = (rows: PurgedRows, segment: AuditSegment): boolean =>
+  (['chain', 'from', 'to', 'before', 'hash'] as const).every((member) => rows[member] === segment[member]);
 
 function cutOff(chain: string, last: number, places: ReadonlyMap<number, { at: number }>): string {
   const [furthest = 0, place] = [...places].reduce((one, other) => (other[0] > one[0] ? other : one));
@@ -69,18 +105,9 @@ function cutOff(chain: string, last: number, places: ReadonlyMap<number, { at: n
   return `audit chain ${chain}: ends at row ${last}, but row ${furthest} was signed in a checkpoint at ${when}: its end was cut off`;
 }
 
-async function* rowsOf({ audit }: Pick<Store, 'audit'>, chain: string): AsyncGenerator<AuditRow> {
-  let after: string | undefined;
-  do {
-    const page = await audit.rows({ chain, descending: false, limit: PAGE, ...(after === undefined ? {} : { after }) });
-    yield* page.rows;
-    after = page.next;
-  } while (after !== undefined);
-}
-
 /** Reads the checkpoints of the file, and the latest one that the store keeps. */
 async function* gather(
-  expected: Expected,
+  signed: Signed,
   {
     store,
     key,
@@ -95,8 +122,9 @@ async function* gather(
     const checkpoint = checkpointOf(line, key);
     if (checkpoint === undefined) yield `checkpoint in line ${lineNumber} was not signed by this key, or was changed`;
     else {
-      latestAt = Math.max(latestAt, checkpoint.at);
-      expect(expected, checkpoint);
+      if (checkpoint.heads.length > 0) latestAt = Math.max(latestAt, checkpoint.at);
+      signed.since = Math.min(signed.since ?? checkpoint.at, checkpoint.at);
+      expect(signed, checkpoint);
     }
   }
   const kept = await store.records.get(LATEST.kind, LATEST.id);
@@ -104,7 +132,7 @@ async function* gather(
   const latest = checkpointOf(JSON.parse(kept.value) as string, key);
   if (latest === undefined) yield 'the latest checkpoint in the store was not signed by this key, or was changed';
   else {
-    expect(expected, latest);
+    expect(signed, latest);
     if (checkpoints !== undefined && latest.at > latestAt) {
       yield `the file of checkpoints lacks the one of ${new Date(latest.at).toISOString()}, or was cut off`;
     }
@@ -119,10 +147,12 @@ function checkpointOf(jws: string, key: KeyObject): Checkpoint | undefined {
   }
 }
 
-function expect(expected: Expected, { at, heads }: Checkpoint): void {
-  for (const { chain, seq, hash } of heads) {
-    const places = expected.get(chain) ?? new Map<number, { hash: string; at: number }>();
-    places.set(seq, { hash, at });
-    expected.set(chain, places);
-  }
+function expect({ chains }: Signed, { at, heads, purged = [] }: Checkpoint): void {
+  const of = (chain: string): Said => {
+    const said = chains.get(chain) ?? { places: new Map(), purged: [] };
+    chains.set(chain, said);
+    return said;
+  };
+  for (const { chain, seq, hash } of heads) of(chain).places.set(seq, { hash, at });
+  for (const rows of purged) of(rows.chain).purged.push(rows);
 }

@@ -1,5 +1,6 @@
 // Every operation of this server. https://hl7.org/fhir/R4/operationslist.html
 import { jobStatus } from '../async.ts';
+import { accessReport } from './access-report.ts';
 import { breakTheGlass } from './break-the-glass.ts';
 import { everythingOperations } from './everything.ts';
 import { explain } from './explain.ts';
@@ -13,6 +14,7 @@ import { whyNot } from './why-not.ts';
 
 export const operations: readonly Operation[] = [
   jobStatus,
+  accessReport,
   breakTheGlass,
   ...everythingOperations,
   explain,

@@ -7,6 +7,7 @@ import { indexedParameters } from '../../model/search-parameters.ts';
 import { type Key, NO_ORD, type Term, typeKey } from '../../store/store.ts';
 import { consentKeys } from '../access/consents.ts';
 import { restrictionKeys } from '../access/labels.ts';
+import { type AttachmentIndexer, attachmentIndexer, contextKeys } from './attachments.ts';
 import { type CompositeIndexer, compositeIndexers } from './composite.ts';
 import { wordsOfResource, wordTerms } from './full-text.ts';
 import {
@@ -59,6 +60,8 @@ interface TypeIndexer {
   patientPrefixes: readonly Key[];
   /** Reference to the owner is looked for in the first of these that has one. */
   ord: Accessor | undefined;
+  /** What Binaries are attached; absent where the type has no attachments. */
+  attachments: AttachmentIndexer | undefined;
 }
 
 const typeIndexers = new WeakMap<Definitions, Map<string, TypeIndexer>>();
@@ -83,6 +86,7 @@ function typeIndexer(definitions: Definitions, type: string): TypeIndexer {
         listsOf(definitions, type, code).lists.map(({ prefix }) => `${prefix}rPatient/`),
       ),
       ord: ord && parameters.find(({ parameter }) => parameter.code === ord.code)?.accessor,
+      attachments: attachmentIndexer(definitions, type),
     };
     known.set(type, indexer);
   }
@@ -121,7 +125,7 @@ export function indexResource(
   context: IndexContext,
 ): IndexEntry {
   const type = resource.resourceType;
-  const { indexers, composites, patientPrefixes, ord } = typeIndexer(context.definitions, type);
+  const { indexers, composites, patientPrefixes, ord, attachments } = typeIndexer(context.definitions, type);
   const out: Found = { keys: new Set([typeKey(type)]), terms: new Set() };
   for (const indexer of indexers) {
     const values = indexer.accessor(resource);
@@ -132,6 +136,8 @@ export function indexResource(
   addContained(resource, out);
   for (const key of restrictionKeys(type, out.keys)) out.keys.add(key);
   if (type === 'Consent') for (const key of consentKeys(resource)) out.keys.add(key);
+  if (type === 'Binary') for (const key of contextKeys(resource, context)) out.keys.add(key);
+  attachments?.(resource, context, out.keys);
   const patients = patientsOf(resource, patientPrefixes, out.keys);
   for (const patient of patients) out.keys.add(compartmentKey(patient, type));
   const [owner] = patients;

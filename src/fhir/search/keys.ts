@@ -21,7 +21,7 @@ import { MAX_TIME, MIN_TIME } from '../../model/dates.ts';
 import type { Key, Term } from '../../store/store.ts';
 
 /** Raised when keys or terms are made in another way: a store of an older one is then indexed anew. */
-export const INDEX_VERSION = 3;
+export const INDEX_VERSION = 4;
 
 const DIGITS = '-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz';
 const TAB = '\t';

@@ -45,16 +45,25 @@ async function sortedByChain(
   return end < ids.length ? { rows, next: JSON.stringify([kept ?? (await keepIds(ids, context)), end]) } : { rows };
 }
 
-function storeSearch(type: string, { parsed, wheres, context }: Question, after?: string): Search {
+function storeSearch(type: string, question: Question, after?: string): Search {
+  const { parsed, wheres, context } = question;
   return {
     type,
     where: wheres.get(type) ?? { kind: 'none' },
     order: compileSort(type, parsed.sort, context),
     limit: parsed.count,
     keysOf: followedPrefixes(type, parsed.includes, context),
-    budgetMs: limits.queryBudgetMs,
+    budgetMs: budgetOf(question),
+    request: parsed,
     ...(after === undefined ? {} : { after }),
   };
+}
+
+/** For its next query; FhirError('too-costly') when nothing is left. */
+function budgetOf({ endsAt }: Question): number {
+  const left = endsAt - performance.now();
+  if (left > 0) return Math.min(left, limits.queryBudgetMs);
+  throw new FhirError('too-costly', 'The search takes more than it may over so many types; name some with _type.');
 }
 
 /** Several types without an order: one type's matches after another's. The cursor is the type and the place within it. */
@@ -116,13 +125,14 @@ export async function totalOf(question: Question, page: Page, first: boolean): P
   return question.parsed.total === 'none' ? undefined : countAll(question);
 }
 
-export async function countAll({ wheres, caller, context }: Question): Promise<Count> {
+export async function countAll(question: Question): Promise<Count> {
+  const { parsed, wheres, caller, context } = question;
   let count = 0;
   let exact = true;
   for (const [type, where] of wheres) {
     const found = await context.store.count(
       { type, where },
-      { cap: limits.totalMax, budgetMs: limits.queryBudgetMs },
+      { cap: limits.totalMax, budgetMs: budgetOf(question), request: parsed },
       caller.filters.s,
     );
     count += found.count;

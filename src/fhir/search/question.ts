@@ -1,4 +1,5 @@
 // A search that was understood: what it asks for, where it looks, and what must hold for each type.
+import { limits } from '../../base/limits.ts';
 import { slices } from '../../base/slices.ts';
 import type { Condition, Row } from '../../store/store.ts';
 import { requireSearchable } from '../access/require.ts';
@@ -26,6 +27,8 @@ export interface Question {
   wheres: ReadonlyMap<string, Condition>;
   caller: Caller;
   context: EngineContext;
+  /** When its queries must be done, by performance.now(). */
+  endsAt: number;
 }
 
 export type LiveRow = Row & { body: Uint8Array };
@@ -37,6 +40,7 @@ export async function questionOf(
   caller: Caller,
   context: EngineContext,
 ): Promise<Question> {
+  const endsAt = performance.now() + limits.searchBudgetMs;
   requireSearchable(parsed.types, parsed.criteria, parsed.sort, caller);
   const criteria = await resolveCriteria(parsed.criteria, caller, context);
   const wheres = new Map<string, Condition>();
@@ -49,7 +53,7 @@ export async function questionOf(
     if (scope.compartment === undefined) wheres.set(type, where);
     else wheres.set(type, { kind: 'and', of: [membership(type, scope.compartment, context), where] });
   }
-  return { scope, parsed, wheres, caller, context };
+  return { scope, parsed, wheres, caller, context, endsAt };
 }
 
 /** What makes a resource of `type` a member of a compartment. https://hl7.org/fhir/R4/compartmentdefinition.html */

@@ -1,33 +1,40 @@
 // A batch: entries that have nothing to do with each other, each answered for itself. https://hl7.org/fhir/R4/http.html#transaction
-import { FhirError, type Issue } from '../../base/outcome.ts';
-import { structureIssues } from '../../validation/structure.ts';
+import { FhirError } from '../../base/outcome.ts';
+import { structureIssues, structureParts } from '../../validation/structure.ts';
 import { preferences } from '../answer.ts';
 import { bundlePieces } from '../bundle.ts';
 import type { EngineContext } from '../context.ts';
 import type { Answer, Caller, FhirRequest } from '../interaction.ts';
-import { type Resource, withoutStamp } from '../prepare.ts';
-import { type BundleEntry, bundleEntries, requestOfEntry } from './entries.ts';
+import { withoutStamp } from '../prepare.ts';
+import { type BundleEntry, bundleEntry, entryText, envelopeOf, requestOfEntry } from './entries.ts';
 import { inTurn, requireClient } from './in-turn.ts';
 import { answerResponse, entryFailure, failureResponse } from './response.ts';
+import { requireList, type SentBundle } from './sent-bundle.ts';
 import type { Perform } from './transaction.ts';
 
 /** Answers with a batch-response Bundle; a failed entry has its own outcome and hinders no other. */
 export async function batch(
-  bundle: Resource,
+  bundle: SentBundle,
   request: FhirRequest,
   caller: Caller,
   context: EngineContext,
   perform: Perform,
 ): Promise<Answer> {
+  const { turn } = bundle;
   const responses: Uint8Array[][] = [];
   const faults: unknown[] = [];
-  const refuse = (at: number, error: FhirError): void => {
-    responses[at] ??= failureResponse(error);
-  };
-  const sound = bundleEntries(request.body, bundle, context.baseUrl, refuse);
-  for (const [at, issues] of envelopeIssues(bundle, context)) refuse(at, new FhirError('invalid', issues));
-  const entries = sound.filter(({ at }) => responses[at] === undefined);
+  requireList(bundle);
+  const own = structureIssues(withoutStamp(envelopeAround(bundle)), context.definitions);
+  if (own.length > 0) throw new FhirError('invalid', own);
+  const entries: BundleEntry[] = [];
+  for (const at of (bundle.entries ?? []).keys()) {
+    await turn();
+    const entry = soundEntry(bundle, at, caller, context);
+    if (entry instanceof FhirError) responses[at] = failureResponse(entry);
+    else entries.push(entry);
+  }
   const respond = async (entry: BundleEntry): Promise<void> => {
+    await turn();
     requireClient(request.signal);
     responses[entry.at] = await batchResponse(entry, request, caller, perform, faults);
   };
@@ -46,28 +53,27 @@ const isRead = ({ method }: BundleEntry): boolean => method === 'GET' || method 
 const isPatch = ({ method }: BundleEntry): boolean => method === 'PATCH';
 const isOtherWrite = (entry: BundleEntry): boolean => !isRead(entry) && !isPatch(entry);
 
-/**
- * What is wrong with the entries around their resources, by entry; each resource is checked when its entry is processed.
- * Throws FhirError('invalid') for what is wrong with the Bundle itself.
- */
-function envelopeIssues(bundle: Resource, context: EngineContext): Map<number, Issue[]> {
-  const entry = Array.isArray(bundle.entry) ? bundle.entry.map(withoutResource) : bundle.entry;
-  const envelope = withoutStamp(entry === undefined ? bundle : { ...bundle, entry });
-  const byEntry = new Map<number, Issue[]>();
-  const own: Issue[] = [];
-  for (const issue of structureIssues(envelope, context.definitions)) {
-    const at = /^Bundle\.entry\[(\d+)\]/.exec(issue.expression ?? '')?.[1];
-    if (at === undefined) own.push(issue);
-    else byEntry.set(Number(at), [...(byEntry.get(Number(at)) ?? []), issue]);
-  }
-  if (own.length > 0) throw new FhirError('invalid', own);
-  return byEntry;
+/** The Bundle without its entries, which are checked one by one; a list that is empty is told as what it is. */
+function envelopeAround({ envelope, entries }: SentBundle): unknown {
+  if (entries === undefined || entries.length === 0) return envelope;
+  const { entry: _, ...others } = envelope;
+  return others;
 }
 
-function withoutResource(entry: unknown): unknown {
-  if (typeof entry !== 'object' || entry === null || Array.isArray(entry)) return entry;
-  const { resource: _, ...envelope } = entry as { resource?: unknown };
-  return envelope;
+/** An entry, or what is wrong with it around its resource, which is checked when the entry is processed. */
+function soundEntry(bundle: SentBundle, at: number, caller: Caller, context: EngineContext): BundleEntry | FhirError {
+  try {
+    const text = entryText(bundle, at, { isTrusted: caller.kind === 'system' });
+    const sent = envelopeOf(text);
+    const entry = bundleEntry(sent, text, { at, baseUrl: context.baseUrl, bundle });
+    if (entry instanceof FhirError) return entry;
+    const parts = structureParts('Bundle', context.definitions);
+    parts.element('entry', at, sent);
+    return parts.issues.length === 0 ? entry : new FhirError('invalid', parts.issues);
+  } catch (error) {
+    if (error instanceof FhirError) return error;
+    throw error;
+  }
 }
 
 async function batchResponse(

@@ -1,5 +1,6 @@
 // Conditional references of a transaction: "5. Resolve any conditional references". https://hl7.org/fhir/R4/http.html#trules
 import { FhirError } from '../../base/outcome.ts';
+import type { Turn } from '../../base/slices.ts';
 import { matchesKeys } from '../../store/match.ts';
 import type { Check, Condition, Write } from '../../store/store.ts';
 import { conditionOf, matches, severalMatch } from '../conditional.ts';
@@ -16,10 +17,12 @@ export async function resolveConditional(
   checks: Check[],
   caller: Caller,
   context: EngineContext,
+  turn: Turn,
 ): Promise<Identities> {
   const conditional = new Map<string, string>();
   const pendingWrites = pendingByType(planned, identities, context);
   for (const { entry, target, found } of planned) {
+    await turn();
     if (target === undefined || found || entry.bytes.length === 0) continue;
     for (const reference of conditionalReferences(entry.bytes)) {
       if (conditional.has(reference)) continue;

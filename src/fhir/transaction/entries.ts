@@ -1,8 +1,10 @@
 // The entries of a batch or transaction as sent, each with its own stretch of the text.
 // https://hl7.org/fhir/R4/http.html#transaction
+import { limits } from '../../base/limits.ts';
 import { FhirError } from '../../base/outcome.ts';
-import { elementSpans, memberSpans } from '../../model/json.ts';
+import { memberSpans } from '../../model/json.ts';
 import type { FhirRequest } from '../interaction.ts';
+import { parsed, type SentBundle } from './sent-bundle.ts';
 
 export interface BundleEntry {
   /** Place in the Bundle, from 0. */
@@ -16,14 +18,23 @@ export interface BundleEntry {
   headers: Readonly<Record<string, string>>;
   /** JSON text of the resource, as sent; empty when there is none. */
   bytes: Uint8Array;
-  /** The same parsed. */
-  resource: unknown;
+  /** What the resource says of itself, where it was parsed with the entry. */
+  head: ResourceHead | undefined;
+  /** The resource. */
+  resource(): unknown;
 }
 
-interface SentEntry {
+export interface ResourceHead {
+  resourceType?: unknown;
+  id?: unknown;
+  url?: unknown;
+}
+
+/** An entry as a value. */
+export interface SentEntry {
   fullUrl?: unknown;
   resource?: unknown;
-  request?: { method?: unknown; url?: unknown } & Record<string, unknown>;
+  request?: unknown;
 }
 
 const METHODS: readonly string[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
@@ -35,46 +46,78 @@ const CONDITIONS = {
   ifNoneExist: 'if-none-exist',
 };
 
-/**
- * Entries in order. `bundle` is `bytes` parsed. One that asks for nothing known is left out and told to `refuse` with a
- * FhirError('invalid') that names it; without `refuse` that is thrown.
- */
-export function bundleEntries(
-  bytes: Uint8Array,
-  bundle: { entry?: unknown; resourceType: string },
-  baseUrl: string,
-  refuse: (at: number, error: FhirError) => void = throwIt,
-): BundleEntry[] {
-  if (bundle.entry === undefined) return [];
-  if (!Array.isArray(bundle.entry))
-    throw new FhirError('invalid', 'Bundle.entry is a list.', { expression: 'Bundle.entry' });
-  const list = memberSpans(bytes).get('entry');
-  const spans = list === undefined ? [] : elementSpans(bytes, list.valueStart, list.valueEnd);
-  return bundle.entry.flatMap((sent: unknown, at) => {
-    const entry = (typeof sent === 'object' && sent !== null ? sent : {}) as SentEntry;
-    const asked = requestOf(entry, at, baseUrl);
-    if (asked instanceof FhirError) {
-      refuse(at, asked);
-      return [];
-    }
-    const span = spans[at];
-    const resource =
-      span && entry.resource !== undefined ? memberSpans(bytes, span.start, span.end).get('resource') : undefined;
-    return {
-      at,
-      ...asked,
-      fullUrl: typeof entry.fullUrl === 'string' ? entry.fullUrl : undefined,
-      bytes: resource === undefined ? EMPTY : bytes.subarray(resource.valueStart, resource.valueEnd),
-      resource: entry.resource,
-    };
-  });
+/** An entry as the text has it. */
+export interface EntryText {
+  bytes: Uint8Array;
+  /** The part of it that is its resource; empty when there is none. */
+  resource: Uint8Array;
+  /** Where that stands in it. */
+  resourceStart: number;
 }
 
+/** Throws FhirError('too-large') for more than a resource may have, unless the server itself sent it. */
+export function entryText(
+  { bytes, entries }: SentBundle,
+  at: number,
+  { isTrusted }: { isTrusted: boolean },
+): EntryText {
+  const { start, end } = entries?.[at] ?? { start: 0, end: 0 };
+  if (end - start > limits.bundleEntryBytesMax && !isTrusted) {
+    throw new FhirError('too-large', `An entry of a Bundle has at most ${limits.bundleEntryBytesMax} bytes.`, {
+      expression: `Bundle.entry[${at}]`,
+    });
+  }
+  const text = bytes.subarray(start, end);
+  const span = text[0] === OPEN_OBJECT ? memberSpans(text).get('resource') : undefined;
+  if (span === undefined) return { bytes: text, resource: EMPTY, resourceStart: 0 };
+  return { bytes: text, resource: text.subarray(span.valueStart, span.valueEnd), resourceStart: span.valueStart };
+}
+
+const OPEN_OBJECT = 0x7b;
 const EMPTY = new Uint8Array(0);
 
-const throwIt = (_at: number, error: FhirError): never => {
-  throw error;
-};
+/** The value of an entry whose resource is not looked into. */
+export function envelopeOf({ bytes, resource, resourceStart }: EntryText): unknown {
+  if (resource.length === 0) return parsed(bytes);
+  const after = bytes.subarray(resourceStart + resource.length);
+  const { resource: _, ...envelope } = parsed(
+    Buffer.concat([bytes.subarray(0, resourceStart), NULL, after]),
+  ) as SentEntry;
+  return envelope;
+}
+
+const NULL = Buffer.from('null');
+
+/** Entries with the resource as a value hold it up to this size of the Bundle; of a larger one it is parsed again. */
+const HELD_BYTES_MAX = 1024 * 1024;
+
+/** What an entry asks for. `sent`: its value, with or without the resource. FhirError('invalid') for nothing known. */
+export function bundleEntry(
+  sent: unknown,
+  { resource: bytes }: EntryText,
+  { at, baseUrl, bundle }: { at: number; baseUrl: string; bundle: SentBundle },
+): BundleEntry | FhirError {
+  const entry = (typeof sent === 'object' && sent !== null ? sent : {}) as SentEntry;
+  const asked = requestOf(entry, at, baseUrl);
+  if (asked instanceof FhirError) return asked;
+  const fullUrl = typeof entry.fullUrl === 'string' ? entry.fullUrl : undefined;
+  const { resource } = entry;
+  const isHeld = resource !== undefined && bundle.bytes.length <= HELD_BYTES_MAX;
+  return {
+    at,
+    ...asked,
+    fullUrl,
+    bytes,
+    head: headOf(resource),
+    resource: isHeld ? () => resource : () => (bytes.length === 0 ? undefined : parsed(bytes)),
+  };
+}
+
+function headOf(resource: unknown): ResourceHead | undefined {
+  if (typeof resource !== 'object' || resource === null) return undefined;
+  const { resourceType, id, url } = resource as ResourceHead;
+  return { resourceType, id, url };
+}
 
 function requestOf(
   { request }: SentEntry,
@@ -82,7 +125,8 @@ function requestOf(
   baseUrl: string,
 ): Pick<BundleEntry, 'method' | 'path' | 'query' | 'headers'> | FhirError {
   const expression = `Bundle.entry[${at}].request`;
-  const { method, url } = request ?? {};
+  const said = (request ?? {}) as Record<string, unknown>;
+  const { method, url } = said;
   if (typeof method !== 'string' || !METHODS.includes(method)) {
     return new FhirError('invalid', `Each entry needs a request with a method out of ${METHODS.join(', ')}.`, {
       expression: `${expression}.method`,
@@ -95,7 +139,7 @@ function requestOf(
   }
   const headers: Record<string, string> = {};
   for (const [member, header] of Object.entries(CONDITIONS)) {
-    const value = request?.[member];
+    const value = said[member];
     if (typeof value === 'string') headers[header] = value;
   }
   const relative = url.startsWith(`${baseUrl}/`) ? url.slice(baseUrl.length + 1) : url.replace(/^\//, '');
@@ -155,7 +199,7 @@ export function requestOfEntry(entry: BundleEntry, outer: FhirRequest): FhirRequ
 function patchOfEntry({ at, bytes, headers, resource }: BundleEntry): Pick<FhirRequest, 'body'> & {
   headers: BundleEntry['headers'];
 } {
-  const { resourceType, contentType, data } = (resource ?? {}) as Record<string, unknown>;
+  const { resourceType, contentType, data } = (resource() ?? {}) as Record<string, unknown>;
   if (resourceType === 'Parameters')
     return { body: bytes, headers: { ...headers, 'content-type': 'application/fhir+json' } };
   const isBinary = resourceType === 'Binary' && typeof contentType === 'string' && typeof data === 'string';

@@ -82,6 +82,13 @@ const MAYBE_CONDITIONAL = /^([A-Z][A-Za-z]+)\?(.+)$/s;
 /** Texts of conditional references (`Patient?identifier=…`) in a resource, as they stand. */
 export function conditionalReferences(bytes: Uint8Array): Set<string> {
   const found = new Set<string>();
+  let mark = bytes.indexOf(QUESTION_MARK);
+  if (mark < 0) return found;
+  const mayHoldQuestionMark = (_: Uint8Array, start: number, end: number): boolean => {
+    // The strings come in order, so that each stretch is looked through once.
+    if (mark >= 0 && mark < start) mark = bytes.indexOf(QUESTION_MARK, start);
+    return mark >= start && mark < end;
+  };
   replaceStrings(
     bytes,
     (name, value) => {
@@ -94,10 +101,6 @@ export function conditionalReferences(bytes: Uint8Array): Set<string> {
 }
 
 const QUESTION_MARK = 0x3f;
-const mayHoldQuestionMark = (bytes: Uint8Array, start: number, end: number): boolean => {
-  const at = bytes.indexOf(QUESTION_MARK, start);
-  return at >= 0 && at < end;
-};
 
 /** Type and query of a conditional reference. */
 export function conditionalParts(reference: string): { type: string; query: string } {
@@ -122,7 +125,7 @@ export function entryIdentities(
       });
     }
     references.set(fullUrl, final);
-    if ((entry.resource as { url?: unknown } | undefined)?.url !== fullUrl) links.set(fullUrl, final);
+    if (entry.head?.url !== fullUrl) links.set(fullUrl, final);
   }
   return { references, links };
 }

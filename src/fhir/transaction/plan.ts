@@ -13,6 +13,7 @@ import { queryPairs, queryString } from '../search/query.ts';
 import { conditionalTarget, criteriaIn, deletionCount } from '../write.ts';
 import { atEntry, type BundleEntry, entryError, requestOfEntry } from './entries.ts';
 import { type FinalIdentities, withFinalIdentities } from './identities.ts';
+import { parsed } from './sent-bundle.ts';
 
 /** What an entry comes to. */
 export interface Planned {
@@ -62,7 +63,7 @@ export async function planEntry(
         const { type } = interaction;
         const match = await matchOne(type, entry.query, caller, context);
         checks.push(match.check);
-        const { id, expect } = conditionalTarget(match.id, entry.resource as Resource, context, own);
+        const { id, expect } = conditionalTarget(match.id, entry.head ?? {}, context, own);
         const unmet = match.id === undefined ? { unmet: conditionText(type, entry.query) } : {};
         return { entry, interaction, target: { type, id }, ...(expect === undefined ? {} : { expect }), ...unmet };
       }
@@ -103,7 +104,7 @@ function expectation(own: FhirRequest): { expect?: Write['expect'] } {
 }
 
 function requireSameId(entry: BundleEntry, id: string): void {
-  if ((entry.resource as Resource).id !== id) {
+  if (entry.head?.id !== id) {
     throw new FhirError('invalid', 'The resource of an update needs the id of its request.url.', {
       expression: `Bundle.entry[${entry.at}].resource.id`,
     });
@@ -130,7 +131,8 @@ async function plannedPatch(
   const target = { type: row.type, id: row.id };
   const content = await changedContent(row, changeOf(own, context), own.header('if-match'), context);
   if (content === undefined) return { entry, interaction, target, found: true };
-  return { entry: { ...entry, ...content }, interaction, target, expect: row.version };
+  const patched = { bytes: content.bytes, head: content.resource, resource: () => content.resource };
+  return { entry: { ...entry, ...patched }, interaction, target, expect: row.version };
 }
 
 /** True for an entry that was planned on a version that it read: where another write came between, it is planned anew. */
@@ -187,17 +189,14 @@ export function entryWrite(planned: Planned, identities: FinalIdentities, contex
     return deletionOf(target.type, target.id, typeof expect === 'number' ? expect : undefined);
   }
   return atEntry(entry, () => {
-    const resource = entry.resource as Resource;
-    if (resource.resourceType !== target.type) {
-      throw new FhirError(
-        'invalid',
-        `request.url is for ${target.type}, but the resource is a ${resource.resourceType}.`,
-      );
+    const resourceType = entry.head?.resourceType;
+    if (resourceType !== target.type) {
+      throw new FhirError('invalid', `request.url is for ${target.type}, but the resource is a ${resourceType}.`);
     }
     // What a stored resource refers to is relative to this server, whatever the fullUrl of its patch.
     const from = isPatch(planned) ? undefined : entry.fullUrl;
     const bytes = withFinalIdentities(entry.bytes, from, identities);
-    const final = bytes === entry.bytes ? resource : (JSON.parse(Buffer.from(bytes).toString('utf8')) as Resource);
-    return writeOf(bytes, final, target.id, context, expect);
+    const final = bytes === entry.bytes ? entry.resource() : parsed(bytes);
+    return writeOf(bytes, final as Resource, target.id, context, expect);
   });
 }

@@ -1,46 +1,47 @@
 // A transaction: all entries or none, in one commit. https://hl7.org/fhir/R4/http.html#trules
 import { FhirError } from '../../base/outcome.ts';
-import { slices } from '../../base/slices.ts';
+import type { Turn } from '../../base/slices.ts';
 import { type Check, StoreError, type Write, type Written } from '../../store/store.ts';
+import { structureParts } from '../../validation/structure.ts';
 import { requirePermission } from '../access/require.ts';
 import { writtenBody } from '../answer.ts';
 import { bundlePieces } from '../bundle.ts';
 import { untilSettled } from '../conditional.ts';
 import type { EngineContext } from '../context.ts';
 import type { Answer, Caller, FhirRequest } from '../interaction.ts';
-import { checkedResource, type Resource, requireTargets, withoutStamp } from '../prepare.ts';
+import { requireTargets, withoutStamp } from '../prepare.ts';
 import { type Interaction, routeRequest } from '../route.ts';
 import { versionMismatch } from '../write.ts';
 import { resolveConditional } from './conditional-references.ts';
-import { atEntry, type BundleEntry, bundleEntries, entryError, requestOfEntry } from './entries.ts';
+import { atEntry, type BundleEntry, bundleEntry, entryError, entryText, requestOfEntry } from './entries.ts';
 import { entryIdentities, type Identities } from './identities.ts';
 import { inTurn, requireClient } from './in-turn.ts';
 import { entryWrite, isPatch, joinSameConditions, type Planned, planEntry, refuseOverlap } from './plan.ts';
 import { answerResponse, entryFailure, failureResponse, statusResponse, writtenResponse } from './response.ts';
+import { parsed, requireList, type SentBundle } from './sent-bundle.ts';
 
 export type Perform = (request: FhirRequest, caller: Caller) => Promise<Answer>;
 
 /** Answers with a transaction-response Bundle that mirrors the entries; throws the error of the first that fails. */
 export async function transaction(
-  bundle: Resource,
+  bundle: SentBundle,
   request: FhirRequest,
   caller: Caller,
   context: EngineContext,
   perform: Perform,
 ): Promise<Answer> {
-  checkedResource(withoutStamps(bundle), 'Bundle', context);
-  const entries = bundleEntries(request.body, bundle, context.baseUrl);
-  const turn = slices();
+  const { turn } = bundle;
   const routed: { entry: BundleEntry; interaction: Interaction }[] = [];
-  for (const entry of entries) {
+  for (const entry of await soundEntries(bundle, caller, context)) {
     await turn();
     routed.push({ entry, interaction: routeEntry(entry, request, caller, context) });
   }
   const { planned, writes, written } = await untilSettled(() =>
-    commitEntries(routed, request, caller, context, perform),
+    commitEntries(routed, request, caller, context, perform, turn),
   );
   const faults: unknown[] = [];
   const responses = await inTurn(planned, async (one) => {
+    await turn();
     const write = writes.get(one.entry.at);
     const done = written.get(one.entry.at);
     return write === undefined || done === undefined
@@ -56,15 +57,43 @@ export async function transaction(
   };
 }
 
+/**
+ * The entries, checked with all that they hold, each parsed by itself. Throws FhirError('invalid') with every problem of
+ * structure, or for the first entry that asks for nothing known.
+ */
+async function soundEntries(bundle: SentBundle, caller: Caller, context: EngineContext): Promise<BundleEntry[]> {
+  const envelope = withoutStamp(bundle.envelope) as SentBundle['envelope'];
+  const parts = structureParts('Bundle', context.definitions);
+  const entries: BundleEntry[] = [];
+  let refusal: FhirError | undefined;
+  for (const [name, member] of Object.entries(envelope)) {
+    if (parts.isFull) break;
+    if (name !== 'entry' || bundle.entries === undefined || bundle.entries.length === 0) {
+      parts.members({ [name]: member });
+      continue;
+    }
+    for (const at of bundle.entries.keys()) {
+      await bundle.turn();
+      if (parts.isFull) break;
+      const text = entryText(bundle, at, { isTrusted: caller.kind === 'system' });
+      const sent = unstamped(parsed(text.bytes));
+      parts.element('entry', at, sent);
+      const entry = bundleEntry(sent, text, { at, baseUrl: context.baseUrl, bundle });
+      if (entry instanceof FhirError) refusal ??= entry;
+      else entries.push(entry);
+    }
+  }
+  if (parts.issues.length > 0) throw new FhirError('invalid', parts.issues);
+  requireList(bundle);
+  if (refusal !== undefined) throw refusal;
+  return entries;
+}
+
 /** The stamps of the resources that are to be written are the server's as well. */
-function withoutStamps(bundle: Resource): Resource {
-  if (!Array.isArray(bundle.entry)) return bundle;
-  const entry = bundle.entry.map((one: unknown) => {
-    const resource = (one as { resource?: unknown } | null)?.resource;
-    const unstamped = withoutStamp(resource);
-    return unstamped === resource ? one : { ...(one as object), resource: unstamped };
-  });
-  return { ...bundle, entry };
+function unstamped(entry: unknown): unknown {
+  const resource = (entry as { resource?: unknown } | null)?.resource;
+  const kept = withoutStamp(resource);
+  return kept === resource ? entry : { ...(entry as object), resource: kept };
 }
 
 function routeEntry(entry: BundleEntry, request: FhirRequest, caller: Caller, context: EngineContext): Interaction {
@@ -78,7 +107,7 @@ function routeEntry(entry: BundleEntry, request: FhirRequest, caller: Caller, co
     const needsBody = ['create', 'update', 'conditional-update', 'patch', 'conditional-patch'].includes(
       interaction.kind,
     );
-    if (needsBody && entry.resource === undefined) throw new FhirError('invalid', `${entry.method} needs a resource.`);
+    if (needsBody && entry.head === undefined) throw new FhirError('invalid', `${entry.method} needs a resource.`);
     return interaction;
   });
 }
@@ -89,10 +118,10 @@ async function commitEntries(
   caller: Caller,
   context: EngineContext,
   perform: Perform,
+  turn: Turn,
 ): Promise<{ planned: Planned[]; writes: Map<number, Write>; written: Map<number, Written> }> {
   const checks: Check[] = [];
   const planned: Planned[] = [];
-  const turn = slices();
   for (const { entry, interaction } of routed) {
     await turn();
     requireClient(request.signal);
@@ -100,9 +129,11 @@ async function commitEntries(
   }
   joinSameConditions(planned);
   refuseOverlap(planned);
-  await requireReads(planned, request, caller, perform);
+  await turn();
+  await requireReads(planned, request, caller, perform, turn);
+  await turn();
   const identities = { ...entryIdentities(planned), conditional: NO_IDENTITIES };
-  const conditional = await resolveConditional(planned, identities, checks, caller, context);
+  const conditional = await resolveConditional(planned, identities, checks, caller, context, turn);
   const writes = new Map<number, Write>();
   for (const one of planned) {
     await turn();
@@ -110,7 +141,7 @@ async function commitEntries(
     if (write !== undefined) writes.set(one.entry.at, write);
   }
   const list = [...writes.values()];
-  await requireTargets(list, caller, context);
+  await requireTargets(list, caller, context, turn);
   const results = await commit(writes, planned, checks, context);
   const written = new Map([...writes.keys()].map((at, index) => [at, results[index] as Written] as const));
   return { planned, writes, written };
@@ -128,6 +159,7 @@ async function requireReads(
   request: FhirRequest,
   caller: Caller,
   perform: Perform,
+  turn: Turn,
 ): Promise<void> {
   const changes = new Map<string, 'written' | 'deleted'>();
   for (const { entry, target, found } of planned) {
@@ -136,6 +168,7 @@ async function requireReads(
   }
   const reads = planned.filter(({ entry, target }) => target === undefined && entry.method !== 'DELETE');
   await inTurn(reads, async (one) => {
+    await turn();
     const { entry, interaction } = one;
     const read = 'id' in interaction && !('compartment' in interaction) ? `${interaction.type}/${interaction.id}` : '';
     const change = changes.get(read);
@@ -164,6 +197,10 @@ async function commit(
   try {
     return await context.commit({ writes: [...writes.values()], checks });
   } catch (error) {
+    if (error instanceof StoreError && error.kind === 'too-costly') {
+      const problem = 'This transaction is larger than the store takes at once; send it in several.';
+      throw new FhirError('too-costly', problem, { cause: error });
+    }
     const failed = error instanceof StoreError && error.kind === 'version' ? [...writes][error.at] : undefined;
     if (failed === undefined) throw error;
     const [at, write] = failed;

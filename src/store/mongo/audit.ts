@@ -1,7 +1,7 @@
-// The audit record as it is read: its rows by patient, agent, time and chain, and the ends of all chains.
+// The rows of the audit record that are not sealed, by patient, agent, time and chain, and the ends of their chains.
 import type { Binary, Document, Filter as MongoFilter } from 'mongodb';
-import { auditAfter, auditPageOf } from '../audit-page.ts';
-import type { AuditHead, AuditPage, AuditRow, AuditSearch } from '../store.ts';
+import { auditAfter } from '../audit-page.ts';
+import type { AuditHead, AuditRow, AuditSearch } from '../store.ts';
 import { LONG_MS_MAX, told } from './faults.ts';
 import {
   AUDIT_BY_AGENT,
@@ -18,14 +18,14 @@ const SEARCH_MS_MAX = 10_000;
 /** No row that was seen is ever taken back. */
 const MAJORITY = { readConcern: { level: 'majority' } } as const;
 
-/** Throws StoreError('cursor'). */
-export async function auditPage(on: Collections, search: AuditSearch): Promise<AuditPage> {
+/** See AuditKept. Throws StoreError('cursor'). */
+export async function auditRows(on: Collections, search: AuditSearch): Promise<AuditRow[]> {
   const way = search.descending ? -1 : 1;
   const options = { ...MAJORITY, hint: listOf(search), limit: search.limit + 1, maxTimeMS: SEARCH_MS_MAX };
   const find = on.audit.find(conditionOf(search), { ...options, projection: { _id: 0 } });
   const sorted = find.sort(search.chain === undefined ? { at: way, chain: way, seq: way } : { seq: way });
   const docs = await told(() => sorted.toArray());
-  return auditPageOf(search, docs.map(auditRowOf));
+  return docs.map(auditRowOf);
 }
 
 /** Every chain's last row: one look into the index for each. */
@@ -43,11 +43,11 @@ export async function auditHeads(on: Collections): Promise<AuditHead[]> {
   return ends.map(({ _id, seq, at, hash }) => ({ chain: _id, seq, at, hash: hexOf(hash) }));
 }
 
-export function auditRowOf({ chain, seq, at, patients, agent, body, hash }: AuditDoc): AuditRow {
+function auditRowOf({ chain, seq, at, patients, agent, body, hash }: AuditDoc): AuditRow {
   return { chain, seq, at, patients, agent, body, hash: hexOf(hash) };
 }
 
-function hexOf(hash: AuditDoc['hash']): string {
+export function hexOf(hash: AuditDoc['hash']): string {
   return Buffer.from(bytesOf(hash) ?? []).toString('hex');
 }
 

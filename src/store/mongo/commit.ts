@@ -6,6 +6,7 @@
 import type { AnyBulkWriteOperation, ClientSession, MongoClient } from 'mongodb';
 import { ObjectId, Timestamp } from 'mongodb';
 import type { Clock } from '../../base/clock.ts';
+import { slices } from '../../base/slices.ts';
 import { withWritten } from '../audit-written.ts';
 import type { AuditEntry, Commit, Written } from '../store.ts';
 import { StoreError } from '../store.ts';
@@ -18,8 +19,9 @@ import { Stage } from './stage.ts';
 
 /** Transactions under way at once. The server works on each with one core. */
 const GROUPS_MAX = 3;
-/** One attempt; longer than any takes on a server that works. Then it starts again. */
+/** One attempt; longer than any takes on a server that works. Then it starts again. Large ones have more, for each write. */
 const ATTEMPT_MS_MAX = 8_000;
+const ATTEMPT_MS_PER_WRITE = 1;
 /** A commit that has waited for so long is told so instead of being begun. */
 const QUEUE_MS_MAX = 20_000;
 
@@ -88,10 +90,13 @@ export class Committer {
 
   /** A dry run: decided on a snapshot of its own, without a lock, so that nothing waits for it. */
   async #rehearse(commit: Commit): Promise<Written[]> {
-    const deciding = this.#transact(async (session) => {
-      const { outcomes } = await this.#decide(session, [commit], { isCareful: true });
-      throw new Unchanged(outcomes);
-    });
+    const deciding = this.#transact(
+      async (session) => {
+        const { outcomes } = await this.#decide(session, [commit], { isCareful: true });
+        throw new Unchanged(outcomes);
+      },
+      [commit],
+    );
     this.#rehearsals.add(deciding);
     try {
       const [outcome] = await deciding;
@@ -162,8 +167,9 @@ export class Committer {
     const { members } = group;
     const audit = new Extension(this.#context.chains);
     try {
-      const outcomes = await this.#transact((session, again) =>
-        this.#attempt(session, { group, audit, again, before }),
+      const outcomes = await this.#transact(
+        (session, again) => this.#attempt(session, { group, audit, again, before }),
+        members.map(({ commit }) => commit),
       );
       audit.settle();
       for (const [at, { resolve, reject }] of members.entries()) {
@@ -179,9 +185,14 @@ export class Committer {
     }
   }
 
-  async #transact(work: (session: ClientSession, again: Attempt) => Promise<Tried>): Promise<Outcome[]> {
+  async #transact(
+    work: (session: ClientSession, again: Attempt) => Promise<Tried>,
+    commits: readonly Commit[],
+  ): Promise<Outcome[]> {
+    const writes = commits.reduce((sum, { writes }) => sum + writes.length, 0);
+    const attemptMs = ATTEMPT_MS_MAX + ATTEMPT_MS_PER_WRITE * writes;
     try {
-      const { outcomes, lastUpdated } = await transact(this.#context.client, work, { attemptMs: ATTEMPT_MS_MAX });
+      const { outcomes, lastUpdated } = await transact(this.#context.client, work, { attemptMs });
       this.#committed = Math.max(this.#committed, lastUpdated);
       return outcomes;
     } catch (error) {
@@ -221,7 +232,14 @@ export class Committer {
     const failures = await failedChecks(on, commits, session);
     const stored = await storedRows(on, commits, session, isCareful);
     const stage = new Stage(stored, { now: clock.now(), after: this.#given });
-    return { stage, outcomes: commits.map((commit, at) => failures.get(at) ?? stage.add(commit.writes)) };
+    // Another group may begin while a large commit takes its turns; its time is later.
+    this.#given = Math.max(this.#given, stage.firstUpdated);
+    const turn = slices();
+    const outcomes: Outcome[] = [];
+    for (const [at, { writes }] of commits.entries()) {
+      outcomes.push(failures.get(at) ?? (await stage.add(writes, turn)));
+    }
+    return { stage, outcomes };
   }
 }
 
@@ -264,7 +282,8 @@ async function storedRows(
     for (const { type, id, expect } of writes) if (isCareful || expect !== 'absent') refs.add(`${type}/${id}`);
   }
   if (refs.size === 0) return new Map();
-  const found = await on.resource.find({ _id: { $in: [...refs] } }, { session, hint: { _id: 1 } }).toArray();
+  const batchSize = RUN_DOCS_MAX;
+  const found = await on.resource.find({ _id: { $in: [...refs] } }, { session, hint: { _id: 1 }, batchSize }).toArray();
   return new Map(found.map((doc) => [doc._id, doc]));
 }
 
@@ -285,23 +304,48 @@ async function write(
 ): Promise<void> {
   const { inserts, replacements, past, changes } = stage;
   // An attempt that was given up has no transaction any more: what it wrote now would stay.
-  signal.throwIfAborted();
-  if (inserts.length > 0) await on.resource.insertMany(inserts, { session, ordered: false });
-  signal.throwIfAborted();
-  if (replacements.length > 0) {
-    const operations = replacements.map(
-      ({ before, after }): AnyBulkWriteOperation<ResourceDoc> => ({
-        replaceOne: { filter: { _id: before._id, v: before.v }, replacement: after },
+  for (const run of runsOf(inserts)) {
+    signal.throwIfAborted();
+    await on.resource.insertMany(run, { session, ordered: false });
+  }
+  const versions = new Map(replacements.map(({ before, after }) => [after, before.v]));
+  for (const run of runsOf([...versions.keys()])) {
+    signal.throwIfAborted();
+    const operations = run.map(
+      (after): AnyBulkWriteOperation<ResourceDoc> => ({
+        replaceOne: { filter: { _id: after._id, v: versions.get(after) ?? 0 }, replacement: after },
       }),
     );
     const { matchedCount } = await on.resource.bulkWrite(operations, { session, ordered: false });
-    if (matchedCount !== replacements.length) throw new Error('a row changed within a snapshot');
+    if (matchedCount !== run.length) throw new Error('a row changed within a snapshot');
   }
-  signal.throwIfAborted();
-  if (past.length > 0) await on.history.insertMany(past, { session, ordered: false });
+  for (const run of runsOf(past)) {
+    signal.throwIfAborted();
+    await on.history.insertMany(run, { session, ordered: false });
+  }
   signal.throwIfAborted();
   if (rows.length > 0) await on.audit.insertMany([...rows], { session, ordered: false });
   signal.throwIfAborted();
   // The server replaces an empty timestamp by its own time.
   await on.outbox.insertOne({ _id: new ObjectId(), ts: new Timestamp({ t: 0, i: 0 }), changes }, { session });
+}
+
+/** Documents and bytes of bodies of one message to the database: the driver writes it in one go, some 10 ms. */
+const RUN_DOCS_MAX = 500;
+const RUN_BYTES_MAX = 4 * 1024 * 1024;
+
+function* runsOf<T extends { body: ResourceDoc['body'] }>(docs: readonly T[]): Generator<T[]> {
+  let run: T[] = [];
+  let bytes = 0;
+  for (const doc of docs) {
+    const own = doc.body === null ? 0 : doc.body instanceof Uint8Array ? doc.body.length : doc.body.length();
+    if (run.length > 0 && (run.length >= RUN_DOCS_MAX || bytes + own > RUN_BYTES_MAX)) {
+      yield run;
+      run = [];
+      bytes = 0;
+    }
+    run.push(doc);
+    bytes += own;
+  }
+  if (run.length > 0) yield run;
 }

@@ -2,6 +2,7 @@
 // each is checked to be the scalar it says it is, so that nothing a client sent can act as an operator.
 import type { Document } from 'mongodb';
 import { conjuncts, prefixSpan } from '../conditions.ts';
+import { compareKeys } from '../match.ts';
 import type { Alias, Condition, Key, OrdRange, Part, Source, Term, Within } from '../store.ts';
 import { StoreError, typeKey } from '../store.ts';
 import { BY_ID, BY_KEY, BY_TERM, BY_UPDATED } from './layout.ts';
@@ -28,9 +29,9 @@ export interface Compiled {
 export function compile(condition: Condition): Compiled {
   const joins = new Joins();
   const parts = conjuncts(condition);
-  const plain = parts.filter((part) => !hasJoin(part)).map((part) => joins.filterOf(part));
+  const plain = joins.filterOf({ kind: 'and', of: parts.filter((part) => !hasJoin(part)) });
   const joined = parts.filter(hasJoin).map((part) => joins.filterOf(part));
-  return { filter: allOf(plain), stages: joins.stages, after: joined.length > 0 ? allOf(joined) : undefined };
+  return { filter: plain, stages: joins.stages, after: joined.length > 0 ? allOf(joined) : undefined };
 }
 
 /**
@@ -146,10 +147,9 @@ class Joins {
       case 'lastUpdated':
         return lastUpdatedFilter(condition.from, condition.to);
       case 'and':
-        return allOf(condition.of.map((part) => this.filterOf(part)));
+        return this.#allOf(condition.of);
       case 'or':
-        checkSpans(condition.of.filter(({ kind }) => kind === 'span').length);
-        return condition.of.length === 0 ? NEVER : { $or: condition.of.map((part) => this.filterOf(part)) };
+        return this.#anyOf(condition.of);
       case 'not':
         return { $nor: [this.filterOf(condition.of)] };
       case 'refers': {
@@ -159,6 +159,27 @@ class Joins {
       case 'referred':
         return this.#join({ $concat: [literal(scalar(condition.prefix)), '$_id'] }, 'idx', condition.by);
     }
+  }
+
+  /** What must not hold is looked up like that of which one must. */
+  #allOf(parts: readonly Condition[]): Document {
+    const refused = parts.flatMap((part) => (part.kind === 'not' && part.of.kind === 'key' ? [part.of] : []));
+    const isTogether = refused.length > 1;
+    const others = isTogether ? parts.filter((part) => part.kind !== 'not' || part.of.kind !== 'key') : parts;
+    return allOf([
+      ...others.map((part) => this.filterOf(part)),
+      ...(isTogether ? [{ $nor: [this.#anyOf(refused)] }] : []),
+    ]);
+  }
+
+  #anyOf(parts: readonly Condition[]): Document {
+    checkSpans(parts.filter(({ kind }) => kind === 'span').length);
+    const keys = parts.flatMap((part) => (part.kind === 'key' ? [scalar(part.key)] : []));
+    const isTogether = keys.length > 1;
+    const others = isTogether ? parts.filter(({ kind }) => kind !== 'key') : parts;
+    const branches = others.map((part) => this.filterOf(part));
+    if (isTogether) branches.push(...keysFilters(keys));
+    return branches.length === 0 ? NEVER : branches.length === 1 ? (branches[0] ?? NEVER) : { $or: branches };
   }
 
   /** A field with at most one row of the alias whose `foreignField` equals (one of) what the expression yields. */
@@ -188,6 +209,25 @@ class Joins {
     return { [`${name}.0`]: { $exists: true } };
   }
 }
+
+/**
+ * One of many keys: in a list, in which the server finds each key of a row; as branches, each would be compared with each.
+ * Of a long list most keys of a row are told by its bounds: those of other lists.
+ */
+function keysFilters(keys: readonly Key[]): Document[] {
+  if (keys.length < BOUNDED_FROM) return [{ idx: { $in: keys } }];
+  const lists = Map.groupBy(keys, (key) => key.slice(0, LIST_CHARS));
+  if (lists.size > BOUNDED_LISTS_MAX) return [{ idx: { $in: keys } }];
+  return [...lists.values()].map((list) => {
+    // As they are sent, half a surrogate pair becoming U+FFFD, which lies elsewhere.
+    const sorted = list.map((key) => key.toWellFormed()).sort(compareKeys);
+    return { idx: { $elemMatch: { $gte: sorted[0], $lte: sorted.at(-1), $in: sorted } } };
+  });
+}
+
+const LIST_CHARS = 5;
+const BOUNDED_FROM = 16;
+const BOUNDED_LISTS_MAX = 4;
 
 /** What follows a prefix. */
 function rest(key: string, prefix: Key): Document {

@@ -16,6 +16,8 @@ import { endOrphans } from './orphans.ts';
 
 const MAX_TIME_EXPIRED = 50;
 const DUPLICATE_KEY = 11_000;
+/** What one transaction changes stays in the server's cache until it is committed. */
+const TRANSACTION_TOO_LARGE = 388;
 /** A sort or group that would need more memory than the server allows it. */
 const MEMORY_EXCEEDED: ReadonlySet<number> = new Set([146, 292, 16_819]);
 /** No primary, stepping down, shutting down, network, lock and disk trouble: it may be better soon. */
@@ -78,6 +80,9 @@ export function faultOf(wrapped: unknown): unknown {
   const code = error instanceof MongoServerError ? error.code : undefined;
   if (code === MAX_TIME_EXPIRED || error instanceof MongoOperationTimeoutError || MEMORY_EXCEEDED.has(Number(code))) {
     return new StoreError('too-costly', 'The search takes more than it may; narrow it', { cause: error });
+  }
+  if (code === TRANSACTION_TOO_LARGE) {
+    return new StoreError('too-costly', 'One transaction is too large for the cache of the database', { cause: error });
   }
   if (isUnavailable(error, code)) {
     return new StoreError('unavailable', 'The database cannot be reached or cannot write now', { cause: error });

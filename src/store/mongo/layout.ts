@@ -5,7 +5,7 @@ import { StoreError } from '../store.ts';
 import { LONG_MS_MAX, told } from './faults.ts';
 
 /** The layout written by this careloom; a database with a higher one is left alone. */
-export const SCHEMA_VERSION = 3;
+export const SCHEMA_VERSION = 4;
 
 /**
  * A current version. `tie` is given at creation and stays: short and unique, it breaks ties in 13 bytes of each index
@@ -76,6 +76,35 @@ export interface AuditDoc {
   hash: Uint8Array | Binary;
 }
 
+/** A segment of sealed rows; see AuditSegment. `_id` is "chain/from". Without `month`, that of its rows, once purged. */
+export interface SegmentDoc {
+  _id: string;
+  chain: string;
+  from: number;
+  to: number;
+  before: Uint8Array | Binary;
+  hash: Uint8Array | Binary;
+  at: number;
+  earliest: number;
+  latest: number;
+  bytes: number;
+  month?: number;
+  purged?: string;
+}
+
+/** By what a segment is found; see store/audit-segment.ts. */
+export interface SegmentNameDoc {
+  _id: string;
+  month: number;
+  names: number[];
+}
+
+/** The packed rows of a segment. */
+export interface SegmentRowsDoc {
+  _id: string;
+  rows: Uint8Array | Binary;
+}
+
 /** Written to by commits whose checks must not pass each other; `_id` is a slot that keys are hashed into. */
 export interface LockDoc {
   _id: number;
@@ -93,6 +122,9 @@ export interface Collections {
   record: Collection<RecordDoc>;
   outbox: Collection<OutboxDoc>;
   audit: Collection<AuditDoc>;
+  segment: Collection<SegmentDoc>;
+  segmentName: Collection<SegmentNameDoc>;
+  segmentRows: Collection<SegmentRowsDoc>;
   lock: Collection<LockDoc>;
   setting: Collection<SettingDoc>;
 }
@@ -112,6 +144,10 @@ export const AUDIT_BY_CHAIN: IndexKeys = { chain: 1, seq: 1 };
 export const AUDIT_BY_TIME: IndexKeys = { at: 1, chain: 1, seq: 1 };
 export const AUDIT_BY_AGENT: IndexKeys = { agent: 1, at: 1, chain: 1, seq: 1 };
 export const AUDIT_BY_PATIENT: IndexKeys = { patients: 1, at: 1, chain: 1, seq: 1 };
+export const SEGMENT_BY_CHAIN: IndexKeys = { chain: 1, from: 1 };
+/** Of those that have rows. */
+export const SEGMENT_BY_MONTH: IndexKeys = { month: 1 };
+export const SEGMENT_BY_NAME: IndexKeys = { names: 1, month: 1 };
 
 const indexes: { collection: keyof Collections; keys: IndexKeys; sparse?: true; unique?: true }[] = [
   { collection: 'resource', keys: BY_KEY },
@@ -124,11 +160,25 @@ const indexes: { collection: keyof Collections; keys: IndexKeys; sparse?: true; 
   { collection: 'audit', keys: AUDIT_BY_TIME },
   { collection: 'audit', keys: AUDIT_BY_AGENT },
   { collection: 'audit', keys: AUDIT_BY_PATIENT },
+  { collection: 'segment', keys: SEGMENT_BY_CHAIN, unique: true },
+  { collection: 'segment', keys: SEGMENT_BY_MONTH, sparse: true },
+  { collection: 'segmentName', keys: SEGMENT_BY_NAME },
 ];
 
 const INDEX_NOT_FOUND = 27;
 const NAMESPACE_EXISTS = 48;
-const names = ['resource', 'history', 'record', 'outbox', 'audit', 'lock', 'setting'] as const;
+const names = [
+  'resource',
+  'history',
+  'record',
+  'outbox',
+  'audit',
+  'segment',
+  'segmentName',
+  'segmentRows',
+  'lock',
+  'setting',
+] as const;
 const compressed: ReadonlySet<string> = new Set(['resource', 'history', 'audit']);
 
 export function collectionsOf(db: Db): Collections {
@@ -138,6 +188,9 @@ export function collectionsOf(db: Db): Collections {
     record: db.collection('record'),
     outbox: db.collection('outbox'),
     audit: db.collection('audit'),
+    segment: db.collection('segment'),
+    segmentName: db.collection('segmentName'),
+    segmentRows: db.collection('segmentRows'),
     lock: db.collection('lock'),
     setting: db.collection('setting'),
   };
@@ -177,6 +230,8 @@ const upgrades: ReadonlyMap<number, (db: Db) => Promise<void>> = new Map([
   [1, withTermsAndUntil],
   // Layout 3: the audit record.
   [2, createMissing],
+  // Layout 4: its segments.
+  [3, createMissing],
 ]);
 
 /** Layout 2: terms; and a past version says until when it was current. */

@@ -4,11 +4,11 @@ import { MongoClient } from 'mongodb';
 import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import { sizesRemembered } from '../sizes.ts';
-import type { Alias, AuditEntry, AuditSearch, Commit, Filter, HistorySearch, Key, Search, Store } from '../store.ts';
+import type { Alias, Commit, Filter, HistorySearch, Key, Search, Store } from '../store.ts';
 import { StoreError } from '../store.ts';
-import { auditHeads, auditPage } from './audit.ts';
 import { Appender } from './audit-appender.ts';
 import { Chains } from './audit-chains.ts';
+import { createAudit } from './audit-kept.ts';
 import { auditProblems } from './audit-verify.ts';
 import { Committer } from './commit.ts';
 import { faultOf, told } from './faults.ts';
@@ -102,6 +102,7 @@ function storeOf(client: MongoClient, options: StoreParts): Store {
       if (closing !== undefined) throw new StoreError('unavailable', 'The store is closed');
       return work(...args);
     };
+  const audit = createAudit(client, on, { appender, whileOpen });
   return {
     name: options.name,
     isShared: true,
@@ -117,7 +118,7 @@ function storeOf(client: MongoClient, options: StoreParts): Store {
       readVersion(context, { type, id, version }, filter, keysOf),
     ),
     search: whileOpen((search: Search, filter: Filter) => searchPage(on, search, filter, remembered)),
-    count: whileOpen((alias: Alias, options: { cap: number; budgetMs: number }, filter: Filter) =>
+    count: whileOpen((alias: Alias, options: Parameters<Store['count']>[1], filter: Filter) =>
       countMatches(on, alias, options, filter, remembered),
     ),
     history: whileOpen((search: HistorySearch, filter: Filter) => historyPage(context, search, filter)),
@@ -129,17 +130,13 @@ function storeOf(client: MongoClient, options: StoreParts): Store {
     ),
     records: mongoRecords(on, clock),
     outbox: mongoOutbox(client, on),
-    audit: {
-      append: whileOpen((entries: readonly AuditEntry[]) => appender.append(entries)),
-      rows: whileOpen((search: AuditSearch) => auditPage(on, search)),
-      heads: whileOpen(() => auditHeads(on)),
-    },
+    audit,
     stats: whileOpen(() => countByType(on)),
     scan: whileOpen((scan: Parameters<Store['scan']>[0]) => scanPage(on, scan)),
     reindex: whileOpen((rows: Parameters<Store['reindex']>[0]) => reindexRows(on, rows)),
     verify: async function* (verify) {
       yield* verifyAll(on, verify);
-      yield* auditProblems(on);
+      yield* auditProblems(audit);
     },
     ping: whileOpen(async () => {
       await told(() => db.command({ ping: 1 }, { timeoutMS: PING_MS }));

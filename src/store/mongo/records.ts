@@ -2,16 +2,20 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Records, StoredRecord } from '../store.ts';
 import { isDuplicateKey, told } from './faults.ts';
+import { Gathered } from './gathered.ts';
 import type { Collections, RecordDoc } from './layout.ts';
 
 export function mongoRecords(on: Collections, clock: Clock): Records {
   const { record } = on;
   const live = (): object => ({ $not: { $lte: clock.now() } });
+  // A token's grant, client and person are looked up at once: three commands would cost three times 0.1 ms of CPU.
+  const gathered = new Gathered(async (keys) => {
+    const filter = { _id: { $in: [...keys] }, expires: live() };
+    const docs = await told(() => record.find(filter, { batchSize: keys.length + 1 }).toArray());
+    return new Map(docs.map((doc) => [doc._id, recordOf(doc)]));
+  });
   return {
-    async get(kind, id) {
-      const doc = await told(() => record.findOne({ _id: keyOf(kind, id), expires: live() }));
-      return doc === null ? undefined : recordOf(doc);
-    },
+    get: (kind, id) => gathered.get(keyOf(kind, id)),
     async put({ kind, id, value, expires }, expect) {
       const _id = keyOf(kind, id);
       const fields = expires === undefined ? { value } : { value, expires };

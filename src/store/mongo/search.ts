@@ -5,7 +5,20 @@ import { badCursor, type Position, searchCursor, searchPosition } from '../curso
 import { type CountNoted, explanationOf, noting, sourceOfWalk } from '../explain.ts';
 import { compareKeys, inSpan } from '../match.ts';
 import { type Few, orderOf, type Plan, type Probe, plan, planCount, type Span } from '../planner.ts';
-import type { Alias, Check, Count, Filter, Key, OrdRange, Page, Row, Search, SortKey, Source } from '../store.ts';
+import type {
+  Alias,
+  Check,
+  Count,
+  Filter,
+  Key,
+  OrdRange,
+  Page,
+  Row,
+  Search,
+  SortKey,
+  Source,
+  Store,
+} from '../store.ts';
 import { allOf, compile, keysWith, partsFilter, sourceFilter, unindexed } from './compile.ts';
 import { Budget } from './faults.ts';
 import type { KeysPlan, KeyWalker } from './key-walk.ts';
@@ -47,7 +60,7 @@ export async function searchPage(
   const after = search.after === undefined ? undefined : positionOf(search.type, order, search.after);
   const counts: CountNoted[] = [];
   const probe = noting(remembered.sizes(probeIn(scope)), counts);
-  const chosen = await plan({ type: search.type, where: search.where, order }, filter, probe);
+  const chosen = await plan({ ...search, order }, filter, probe);
   const shape = {
     limit: search.limit + 1,
     project: projection(order, search),
@@ -70,12 +83,12 @@ export async function searchPage(
 export async function countMatches(
   on: Collections,
   alias: Alias,
-  options: { cap: number; budgetMs: number },
+  options: Parameters<Store['count']>[1],
   filter: Filter,
   remembered: Remembered,
 ): Promise<Count> {
   const scope: Scope = { on, budget: new Budget(options.budgetMs) };
-  const chosen = await planCount(alias, filter, remembered.sizes(probeIn(scope)));
+  const chosen = await planCount(alias, filter, remembered.sizes(probeIn(scope)), options);
   if (chosen.kind === 'none') return { count: 0, exact: true };
   const count = await countQuery(scope, queryOf(chosen, { limit: options.cap + 1, isUnordered: true }));
   return { count: Math.min(count, options.cap), exact: count <= options.cap };

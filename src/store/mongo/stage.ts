@@ -1,6 +1,7 @@
 // What a group of commits does to the rows it touches, worked out in memory before anything is written: versions,
 // stamps, expectations. Pure; commit.ts reads before and writes after.
 import { ObjectId } from 'mongodb';
+import type { Turn } from '../../base/slices.ts';
 import { stamped } from '../stamp.ts';
 import type { Write, Written } from '../store.ts';
 import { StoreError } from '../store.ts';
@@ -42,12 +43,13 @@ export class Stage {
   }
 
   /** Adds a commit: all of it, or, when an expectation fails, nothing of it and the error. */
-  add(writes: readonly Write[]): Written[] | StoreError {
+  async add(writes: readonly Write[], turn: Turn): Promise<Written[] | StoreError> {
     const own = new Map<string, ResourceDoc>();
     const past: HistoryDoc[] = [];
     const written: Written[] = [];
     const changes: OutboxDoc['changes'] = [];
     for (const [at, write] of writes.entries()) {
+      await turn();
       const ref = `${write.type}/${write.id}`;
       const now = own.get(ref) ?? this.#current(ref);
       const isLive = now !== undefined && now.body !== null;

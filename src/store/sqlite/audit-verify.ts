@@ -1,8 +1,9 @@
 // Verification of the audit record in the file, in steps, so that no transaction stands open for long: is the chain
 // unbroken, and are each patient's rows those that name the patient?
 import type { Link } from '../audit-chain.ts';
-import { finish, firstLink, follow } from '../audit-chain.ts';
-import { auditRowOf, headOf } from './audit.ts';
+import { finish, follow, linkAt } from '../audit-chain.ts';
+import { auditRowOf } from './audit.ts';
+import { lastSegments } from './audit-segments.ts';
 import type { Columns, Connection } from './sql.ts';
 import { limited, raw, sql } from './sql.ts';
 
@@ -21,13 +22,15 @@ export interface AuditStepResult {
   next?: AuditStep;
 }
 
-/** Goes on from `step`, or begins. */
-export function auditStep(connection: Connection, step: AuditStep | undefined): AuditStepResult {
-  if (step?.part === 'patients') return patientStep(connection, step.after);
-  return chainStep(connection, step?.link ?? firstLink(headOf(connection).chain));
+/** Goes on from `step`; the first one begins where the sealed rows end. */
+export function auditStep(connection: Connection, step: AuditStep): AuditStepResult {
+  return step.part === 'patients' ? patientStep(connection, step.after) : chainStep(connection, step.link);
 }
 
-function chainStep(connection: Connection, link: Link): AuditStepResult {
+function chainStep(connection: Connection, before: Link): AuditStepResult {
+  const [sealed] = lastSegments(connection);
+  // What was sealed meanwhile was checked by that.
+  const link = sealed === undefined || sealed.to <= before.seq ? before : linkAt({ ...sealed, seq: sealed.to });
   const rows = connection.all(
     sql`SELECT seq, at, agent, patients, body, hash FROM audit WHERE seq > ${link.seq} ORDER BY seq ${limited(STEP)}`,
   );

@@ -2,10 +2,12 @@
 //
 //   audit          the one chain of the file, whose name is a setting. `patients` is a JSON array, `hash` raw bytes.
 //   audit_patient  each patient's rows by time.
+//
+// Rows that are sealed are in the tables of audit-segments.ts.
 import { randomBytes } from 'node:crypto';
 import type { DatabaseSync } from 'node:sqlite';
-import { auditAfter, auditPageOf } from '../audit-page.ts';
-import type { AuditEntry, AuditHead, AuditPage, AuditRecord, AuditRow, AuditSearch } from '../store.ts';
+import { auditAfter } from '../audit-page.ts';
+import type { AuditHead, AuditRow, AuditSearch } from '../store.ts';
 import type { Columns, Connection, Sql } from './sql.ts';
 import { joined, limited, raw, sql } from './sql.ts';
 
@@ -45,43 +47,26 @@ export function createAuditTables(db: DatabaseSync): void {
   );
 }
 
-/** What the record needs of the store: the way to the writer, and to the reader thread. */
-interface Ways {
-  append(entries: readonly AuditEntry[]): Promise<unknown>;
-  page(search: AuditSearch): Promise<AuditPage>;
-  connection(): Connection;
-}
-
-export function createAudit({ append, page, connection }: Ways): AuditRecord {
-  return {
-    async append(entries) {
-      if (entries.length > 0) await append(entries);
-    },
-    rows: (search) => page(search),
-    async heads() {
-      const head = headOf(connection());
-      return head.seq === 0 ? [] : [head];
-    },
-  };
-}
-
-/** The last row; seq 0 when there is none. */
+/** The last row, sealed or not; seq 0 when there is none. */
 export function headOf(connection: Connection): AuditHead {
   const chain = chainOf(connection);
-  const row = connection.get(raw('SELECT seq, at, hash FROM audit ORDER BY seq DESC LIMIT 1'));
+  const row =
+    connection.get(raw('SELECT seq, at, hash FROM audit ORDER BY seq DESC LIMIT 1')) ??
+    connection.get(raw('SELECT last, at, hash FROM audit_segment ORDER BY first DESC LIMIT 1'));
   if (row === undefined) return { chain, seq: 0, at: 0, hash: '' };
   return { chain, seq: Number(row[0]), at: Number(row[1]), hash: hexOf(row[2]) };
 }
 
-function chainOf(connection: Connection): string {
+/** The name of the file's chain. */
+export function chainOf(connection: Connection): string {
   return String(connection.get(raw("SELECT value FROM setting WHERE name = 'chain'"))?.[0]);
 }
 
-/** Throws StoreError('cursor'). */
-export function auditPage(connection: Connection, search: AuditSearch): AuditPage {
+/** Of the rows that are not sealed, see AuditKept. Throws StoreError('cursor'). */
+export function auditRows(connection: Connection, search: AuditSearch): AuditRow[] {
   const chain = chainOf(connection);
   const after = auditAfter(search);
-  if (search.chain !== undefined && search.chain !== chain) return { rows: [] };
+  if (search.chain !== undefined && search.chain !== chain) return [];
   const { patient, agent, afterSeq, from, to, descending } = search;
   // Of the list that is walked; a patient's has time and place of its own.
   const [at, seq] = patient === undefined ? [raw('a.at'), raw('a.seq')] : [raw('p.at'), raw('p.seq')];
@@ -104,10 +89,7 @@ export function auditPage(connection: Connection, search: AuditSearch): AuditPag
     sql`SELECT a.seq, a.at, a.agent, a.patients, a.body, a.hash FROM ${listOf(search)} ${where}
       ORDER BY ${order} ${limited(search.limit + 1)}`,
   );
-  return auditPageOf(
-    search,
-    found.map((columns) => auditRowOf(chain, columns)),
-  );
+  return found.map((columns) => auditRowOf(chain, columns));
 }
 
 function listOf({ patient, agent, chain }: AuditSearch): Sql {
@@ -139,6 +121,6 @@ function patientsOf(text: string): string[] {
   }
 }
 
-function hexOf(bytes: unknown): string {
+export function hexOf(bytes: unknown): string {
   return bytes instanceof Uint8Array ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex') : '';
 }

@@ -181,18 +181,28 @@ function hasKeyWhere(place: Place, where: Sql): Sql {
 }
 
 function anyOf(parts: readonly Condition[], place: Place, depth: number): Sql {
-  const keys = parts.filter((part) => part.kind === 'key');
+  const keys = parts.flatMap((part) => (part.kind === 'key' ? [part.key] : []));
   const spans = parts.filter((part) => part.kind === 'span');
   const together: Sql[] = [];
   if (keys.length > PROBES_MAX) {
-    const list = keysText(keys.map(({ key }) => key));
-    together.push(hasKeyWhere(place, sql`j.value IN (SELECT value FROM json_each(${list}))`));
+    together.push(hasKeyAmong(keys, place, depth));
   }
   if (spans.length > SPANS_ALONE_MAX) together.push(sql`in_spans(${raw(place.keys)}, ${spanList(spans)})`);
   const isTogether = ({ kind }: Condition): boolean =>
     (kind === 'key' && keys.length > PROBES_MAX) || (kind === 'span' && spans.length > SPANS_ALONE_MAX);
   const alone = parts.filter((part) => !isTogether(part)).map((part) => holdsAt(part, place, depth));
   return balanced([...together, ...alone], 'OR');
+}
+
+/**
+ * What a function is handed stays in memory until the statement ends: rows that are found come in steps, but those that a
+ * join looks at for each of them do not.
+ */
+function hasKeyAmong(keys: readonly Key[], place: Place, depth: number): Sql {
+  const list = keysText(keys);
+  if (depth > 0 || place.indexed === undefined)
+    return hasKeyWhere(place, sql`j.value IN (SELECT value FROM json_each(${list}))`);
+  return sql`has_key_of(${raw(place.keys)}, key_list(${list}))`;
 }
 
 /** Conditions of which several say what must not hold: they are looked up like those of which one must. */

@@ -335,13 +335,26 @@ export function fewMatches(
   { limit, examine, prefix }: { limit: number; examine: number; prefix?: Key },
 ): Few | undefined {
   if (plan.kind !== 'sort') return plan.kind === 'none' ? [] : undefined;
-  const { ords, isAll } = collect(connection, plan.source, plan.type, examine);
-  if (!isAll) return undefined;
+  const from = candidatesOf(connection, plan, examine);
+  if (from === undefined) return undefined;
   const keys = raw(prefix === undefined ? "'[]'" : 'r.keys');
-  const found = connection.all(sql`SELECT r.id, ${keys} ${matching(plan, [...ords.keys()])} ${limited(limit + 1)}`);
+  const found = connection.all(sql`SELECT r.id, ${keys} ${from} AND ${isMatch(plan)} ${limited(limit + 1)}`);
   if (found.length > limit) return undefined;
   const keysOf = prefix === undefined ? [] : [prefix];
   return found.map(([id, keys]) => ({ id: String(id), keys: keysStarting(JSON.parse(String(keys)), keysOf) }));
+}
+
+/** FROM and the first of WHERE for the rows of a source; undefined when they are more than `limit`. */
+function candidatesOf(connection: Connection, { source, type }: SortPlan, limit: number): Sql | undefined {
+  if (source.kind === 'ids') {
+    const ids = [...new Set(source.ids)];
+    const list = JSON.stringify(ids);
+    return ids.length > limit
+      ? undefined
+      : sql`FROM json_each(${list}) c CROSS JOIN resource r ON r.type = ${type} AND r.id = c.value WHERE r.ord IS NOT NULL`;
+  }
+  const { ords, isAll } = collect(connection, source, type, limit);
+  return isAll ? rowsAt([...ords.keys()]) : undefined;
 }
 
 /** The row ids of a source, each with its clinical date; not all when its lists hold more than `limit` entries. */
@@ -408,8 +421,15 @@ function listOfPart(part: Part): Sql {
 
 /** FROM and WHERE for those of some rows that are live, of the type, and fulfil the residual. */
 function matching(plan: SortPlan, rids: readonly number[]): Sql {
-  return sql`FROM json_each(${JSON.stringify(rids)}) c CROSS JOIN resource r ON r.rid = c.value
-    WHERE r.type = ${plan.type} AND r.ord IS NOT NULL AND in_time() AND ${holds(plan.residual, liveRow('r', plan.type))}`;
+  return sql`${rowsAt(rids)} AND ${isMatch(plan)}`;
+}
+
+function rowsAt(rids: readonly number[]): Sql {
+  return sql`FROM json_each(${JSON.stringify(rids)}) c CROSS JOIN resource r ON r.rid = c.value WHERE r.ord IS NOT NULL`;
+}
+
+function isMatch({ type, residual }: SortPlan): Sql {
+  return sql`r.type = ${type} AND in_time() AND ${holds(residual, liveRow('r', type))}`;
 }
 
 function sortColumn(sort: SortKey): Sql {

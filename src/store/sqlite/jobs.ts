@@ -1,7 +1,8 @@
 // What crosses between the main thread and the two workers.
+import type { PackedSegment } from '../audit-segment.ts';
 import type { Position } from '../cursor.ts';
 import type { Few, Plan, Probe } from '../planner.ts';
-import type { AuditEntry, AuditPage, AuditSearch, Source, StoreErrorKind, Written } from '../store.ts';
+import type { AuditEntry, AuditRow, AuditSearch, AuditSegment, Source, StoreErrorKind, Written } from '../store.ts';
 import { StoreError } from '../store.ts';
 import type { AuditStep, AuditStepResult } from './audit-verify.ts';
 import type { Shape, SortPlan, Stretch, WalkPlan } from './find.ts';
@@ -13,11 +14,15 @@ export type WriteJob =
   | {
       kind: 'commit';
       writes: readonly PackedWrite[];
+      /** The writes of a large one have come before, in so many messages. */
+      parts?: { of: number; count: number };
       checks: readonly PackedCheck[];
       audit?: readonly AuditEntry[];
       dryRun?: true;
     }
   | { kind: 'append'; entries: readonly AuditEntry[] }
+  | { kind: 'seal'; segment: PackedSegment }
+  | { kind: 'purge'; segment: AuditSegment; names: readonly number[]; signed: string }
   | { kind: 'put'; record: { kind: string; id: string; value: string; expires: number | null }; expect: number }
   | { kind: 'remove'; record: { kind: string; id: string }; expect: number | null }
   | { kind: 'sweep' }
@@ -36,7 +41,7 @@ export interface ReindexedRow {
 
 /**
  * What a job of each kind resolves to; `put` gives 0 when another was faster, `remove` the number removed,
- * `append` the number added.
+ * `append` the number added, `seal` that of rows, `purge` that of segments.
  */
 export type WriteResult = readonly Written[] | number;
 
@@ -45,6 +50,21 @@ export interface WriteBatch {
   /** All bodies one after the other. */
   bytes: Uint8Array;
   now: number;
+}
+
+/** Some of the writes of a commit that is to follow, with their own bodies. One message with all would hold the main thread. */
+export interface WritePart {
+  /** Number of the commit. */
+  of: number;
+  writes: readonly PackedWrite[];
+  bytes: Uint8Array;
+}
+
+/** What became of the jobs of a batch, in their order. */
+export interface BatchAnswer {
+  answers: readonly Answer<WriteResult>[];
+  /** The log of the file should begin anew, for which no snapshot may be held. */
+  isLogLong: boolean;
 }
 
 export type Answer<T> = { ok: T } | { error: PackedError };
@@ -80,7 +100,7 @@ export type ReadJob =
   | { kind: 'audit'; search: AuditSearch }
   | { kind: 'size'; source: Source; type: string; cap: number; budgetMs: number }
   | { kind: 'few'; plan: Plan; options: Parameters<Probe['few']>[1]; budgetMs: number }
-  | { kind: 'audit-step'; step: AuditStep | undefined }
+  | { kind: 'audit-step'; step: AuditStep }
   | { kind: 'stats' }
   | { kind: 'terms' };
 
@@ -89,7 +109,7 @@ export interface ReadResults {
   sort: Stretch;
   count: number;
   history: FoundVersion[];
-  audit: AuditPage;
+  audit: AuditRow[];
   size: number;
   few: { matches: Few | undefined };
   'audit-step': AuditStepResult;

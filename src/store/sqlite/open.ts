@@ -18,7 +18,7 @@ export async function openSqliteStore({ path, clock }: { path: string; clock: Cl
     prepareFile(path);
     return new SqliteStore({
       path,
-      connection: new Connection(openReader(path, { isMapped: true })),
+      connection: new Connection(openReader(path, { isMapped: true }), { readsOnly: true }),
       now: () => clock.now(),
     });
   } catch (cause) {

@@ -1,10 +1,10 @@
 // Wide reads with a budget: what the reader thread does, and the main thread where it is known to be little.
 
 import { typeKey } from '../store.ts';
-import { auditPage } from './audit.ts';
+import { auditRows } from './audit.ts';
 import { auditStep } from './audit-verify.ts';
 import type { Found, Stretch } from './find.ts';
-import { countMatches, countSource, fewMatches, isByOrd, sortedPage, walkStep } from './find.ts';
+import { countMatches, countSource, fewMatches, sortedPage, walkStep } from './find.ts';
 import { deadline, historyPage, typesPresent } from './history.ts';
 import type { ReadJob, ReadResults } from './jobs.ts';
 import type { Connection } from './sql.ts';
@@ -20,21 +20,21 @@ export function runRead(connection: Connection, job: ReadJob): ReadResults[ReadJ
     case 'walk':
       return walkOn(connection, job);
     case 'sort':
-      return isByOrd(job.plan) ? sortedOn(connection, job) : snapshot(connection, () => sortedOn(connection, job));
+      return sortedOn(connection, job);
     case 'count':
-      return snapshot(connection, () => countMatches(connection, job.plan, job.cap, deadline(job.budgetMs)));
+      return countMatches(connection, job.plan, job.cap, deadline(job.budgetMs));
     case 'history':
-      return snapshot(connection, () => historyPage(connection, job.query, deadline(job.budgetMs)));
+      return historyPage(connection, job.query, deadline(job.budgetMs));
     case 'audit':
-      return snapshot(connection, () => auditPage(connection, job.search));
+      return auditRows(connection, job.search);
     case 'audit-step':
-      return snapshot(connection, () => auditStep(connection, job.step));
+      return auditStep(connection, job.step);
     case 'size':
       return countSource(connection, job.source, job.type, job.cap);
     case 'few':
       return { matches: fewMatches(connection, job.plan, job.options) };
     case 'terms':
-      return snapshot(connection, () => termProblems(connection));
+      return termProblems(connection);
     case 'stats':
       return typesPresent(connection).map((type) => [type, liveOf(connection, type)] as const);
   }
@@ -63,14 +63,4 @@ function walkOn(connection: Connection, job: Extract<ReadJob, { kind: 'walk' }>)
     if (rows.length < job.limit) late();
   }
   return { rows, examined };
-}
-
-/** Several statements that see the same state of the store. */
-function snapshot<T>(connection: Connection, read: () => T): T {
-  connection.statement('BEGIN').run();
-  try {
-    return read();
-  } finally {
-    connection.statement('COMMIT').run();
-  }
 }

@@ -1,4 +1,4 @@
-// The reader thread: wide reads, one after the other, off the main thread.
+// The reader thread: wide reads, one after the other, off the main thread; all statements of a job see the same state.
 import { parentPort, workerData } from 'node:worker_threads';
 import { tooLong } from './history.ts';
 import type { Answer, ReadJob, ReadResults } from './jobs.ts';
@@ -7,7 +7,9 @@ import { runRead } from './read.ts';
 import { openReader } from './schema.ts';
 import { Connection } from './sql.ts';
 
-const connection = new Connection(openReader((workerData as { path: string }).path, { isMapped: false }));
+const connection = new Connection(openReader((workerData as { path: string }).path, { isMapped: false }), {
+  readsOnly: true,
+});
 
 parentPort?.on('message', (message: ReadJob | 'close') => {
   if (message === 'close') {
@@ -25,5 +27,7 @@ function answer(job: ReadJob): Answer<ReadResults[ReadJob['kind']]> {
     return { ok: connection.within(budgetMs, () => runRead(connection, job), tooLong) };
   } catch (error) {
     return { error: packError(error) };
+  } finally {
+    connection.snapshot?.renew();
   }
 }

@@ -1,5 +1,6 @@
 // Private records, the outbox and reindexing: the small writes of the store, and the reads of records and outbox.
 import type { Change, Outbox, Records, StoredRecord } from '../store.ts';
+import { purgeSegment, sealRows } from './audit-segments.ts';
 import type { ReindexedRow, WriteJob } from './jobs.ts';
 import type { Columns, Connection } from './sql.ts';
 import { limited, sql } from './sql.ts';
@@ -23,6 +24,10 @@ export function applyJob({ connection, terms }: Target, job: SmallJob, now: numb
       return connection.run(sql`DELETE FROM outbox WHERE seq <= ${Number(job.seq)}`);
     case 'reindex':
       return job.rows.filter((row) => reindex({ connection, terms }, row)).length;
+    case 'seal':
+      return sealRows(connection, job.segment);
+    case 'purge':
+      return purgeSegment(connection, job.segment, job);
   }
 }
 

@@ -7,13 +7,14 @@
 //   term      the index over terms, of live resources only.
 //   history   versions that were replaced or deleted, copied there when that happened.
 //   record    private keyed records; outbox: committed changes not yet taken note of; setting: schema version.
-//   audit     see audit.ts.
+//   audit     see audit.ts and audit-segments.ts.
 import { DatabaseSync } from 'node:sqlite';
 import { StoreError } from '../store.ts';
 import { createAuditTables } from './audit.ts';
+import { createSegmentTables } from './audit-segments.ts';
 import { TERM_TABLES } from './terms.ts';
 
-export const SCHEMA_VERSION = 3;
+export const SCHEMA_VERSION = 4;
 
 const TABLES = `
 CREATE TABLE resource (
@@ -45,10 +46,11 @@ const UPGRADES: ReadonlyMap<number, (db: DatabaseSync) => void> = new Map([
   // Resources have no terms until they are written or indexed anew.
   [1, (db) => db.exec(`ALTER TABLE resource ADD COLUMN terms TEXT NOT NULL DEFAULT ''; ${TERM_TABLES}`)],
   [2, createAuditTables],
+  [3, createSegmentTables],
 ]);
 
 /** WAL of 32,000 pages (128 MB) before it is copied back: bundles cost 0.69x of what they do with the default of 1,000. */
-const WAL_PAGES = 32_000;
+export const WAL_PAGES = 32_000;
 const BUSY_MS = 5_000;
 const READER_CACHE_KB = 16 * 1024;
 const WRITER_CACHE_KB = 64 * 1024;
@@ -95,6 +97,7 @@ export function openWriter(path: string): DatabaseSync {
 function create(db: DatabaseSync): void {
   db.exec(TABLES);
   createAuditTables(db);
+  createSegmentTables(db);
 }
 
 function schemaVersion(db: DatabaseSync): number {

@@ -3,6 +3,8 @@
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite';
 import type { Key } from '../store.ts';
 import { StoreError } from '../store.ts';
+import { forgetLists, hasKeyOf, keyList } from './key-lists.ts';
+import { Snapshot } from './snapshot.ts';
 import { hasKeyIn } from './spans.ts';
 
 export interface Sql {
@@ -98,13 +100,19 @@ class Late extends Error {}
 /** A connection with its prepared statements; the oldest one is dropped when there are too many. */
 export class Connection {
   readonly db: DatabaseSync;
+  /** Of a connection that only reads. */
+  readonly snapshot: Snapshot | undefined;
   readonly #statements = new Map<string, StatementSync>();
   #until = Number.POSITIVE_INFINITY;
   #calls = 0;
 
-  constructor(db: DatabaseSync) {
+  constructor(db: DatabaseSync, { readsOnly = false } = {}) {
     this.db = db;
+    this.snapshot = readsOnly ? new Snapshot(db) : undefined;
     db.function('in_time', () => this.#inTime());
+    // Of a text that is bound, and of nothing else: SQLite asks for it once in a statement.
+    db.function('key_list', { deterministic: true }, (keys) => keyList(String(keys)));
+    db.function('has_key_of', { deterministic: true }, (keys, id) => Number(hasKeyOf(String(keys), Number(id))));
     db.function('in_spans', { deterministic: true }, (keys, id) => Number(hasKeyIn(String(keys), Number(id))));
   }
 
@@ -133,17 +141,23 @@ export class Connection {
   all(query: Sql): Columns[] {
     try {
       // Statements return arrays, which the type of `all` does not know.
+      this.snapshot?.hold();
       return this.statement(query.text).all(...query.values) as unknown as Columns[];
     } catch (error) {
       throw readable(error);
+    } finally {
+      forgetLists();
     }
   }
 
   get(query: Sql): Columns | undefined {
     try {
+      this.snapshot?.hold();
       return this.statement(query.text).get(...query.values) as unknown as Columns | undefined;
     } catch (error) {
       throw readable(error);
+    } finally {
+      forgetLists();
     }
   }
 
@@ -180,6 +194,7 @@ export class Connection {
   }
 
   close(): void {
+    this.snapshot?.renew();
     this.#statements.clear();
     this.db.close();
   }

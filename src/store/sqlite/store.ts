@@ -1,5 +1,6 @@
 // The store on one SQLite file. Reads that are known to be short happen on the main thread (a get costs 8 µs, through
 // a thread more than twice that); writes on the writer thread; whatever may be wide on the reader thread.
+import { sealedProblems } from '../audit-verify.ts';
 import { simplify } from '../conditions.ts';
 import type { Position } from '../cursor.ts';
 import { badCursor, readCursor, searchCursor, searchPosition, writeCursor } from '../cursor.ts';
@@ -29,7 +30,8 @@ import type {
   Written,
 } from '../store.ts';
 import { StoreError } from '../store.ts';
-import { createAudit } from './audit.ts';
+import { chainOf } from './audit.ts';
+import { createAudit } from './audit-kept.ts';
 import type { AuditStep, AuditStepResult } from './audit-verify.ts';
 import { anyRow, holds, liveRow } from './conditions.ts';
 import type { Found, Shape, Stretch } from './find.ts';
@@ -90,7 +92,7 @@ export class SqliteStore implements Store {
     this.name = `SQLite ${options.path}`;
     this.#path = options.path;
     this.#connection = options.connection;
-    this.#writer = new Writer(options.path, options.now);
+    this.#writer = new Writer({ ...options, snapshot: options.connection.snapshot });
     this.#reader = new Thread('reader-worker', options.path);
     this.#probe = sizesRemembered(REMEMBERED_FROM)({
       walksKeys: true,
@@ -109,9 +111,13 @@ export class SqliteStore implements Store {
     this.records = createRecords(options.connection, send, options.now);
     this.outbox = createOutbox(options.connection, send);
     this.audit = createAudit({
-      append: (entries) => send({ kind: 'append', entries }),
-      page: (search) => this.#run({ kind: 'audit', search }, false),
-      connection: () => this.#open(),
+      send,
+      rows: (search) => this.#run({ kind: 'audit', search }, false),
+      connection: () => {
+        // New lines of the record alone do not renew it.
+        this.#open().snapshot?.renew();
+        return this.#connection;
+      },
     });
   }
 
@@ -178,8 +184,9 @@ export class SqliteStore implements Store {
     return { ...page, explanation: explanationOf(found, cost) };
   }
 
-  async count(alias: Alias, { cap, budgetMs }: { cap: number; budgetMs: number }, filter: Filter): Promise<Count> {
-    const found = await planCount(alias, filter, this.#probe);
+  async count(alias: Alias, options: Parameters<Store['count']>[1], filter: Filter): Promise<Count> {
+    const { cap, budgetMs } = options;
+    const found = await planCount(alias, filter, this.#probe, options);
     if (found.kind !== 'sort') return { count: 0, exact: true };
     const isSmall = (found.estimate ?? SET_HERE) < SET_HERE;
     const isShort = found.residual.kind === 'all' && found.source.kind !== 'term' ? cap <= COUNT_HERE : isSmall;
@@ -306,12 +313,14 @@ export class SqliteStore implements Store {
   async *#auditProblems(): AsyncGenerator<string> {
     const thread = new Thread('reader-worker', this.#path);
     try {
-      let step: AuditStep | undefined;
-      do {
-        const done = okOf((await thread.ask({ kind: 'audit-step', step })) as Answer<AuditStepResult>);
+      const link = yield* sealedProblems(this.audit, chainOf(this.#open()));
+      let step: AuditStep = { part: 'chain', link };
+      for (;;) {
+        const done: AuditStepResult = okOf((await thread.ask({ kind: 'audit-step', step })) as Answer<AuditStepResult>);
         yield* done.problems;
+        if (done.next === undefined) return;
         step = done.next;
-      } while (step !== undefined);
+      }
     } finally {
       await thread.close();
     }

@@ -87,14 +87,16 @@ export interface Target {
   terms: WaitingTerms;
 }
 
-/** Applies the writes in order. Throws StoreError('version') when one expected something else. */
+/**
+ * Applies the writes in order. Throws StoreError('version') when one expected something else. `first`: how many of the
+ * commit have been applied before.
+ */
 export function applyWrites(
   { connection, terms }: Target,
-  writes: readonly PackedWrite[],
-  bytes: Uint8Array,
+  { writes, bytes, first = 0 }: { writes: readonly PackedWrite[]; bytes: Uint8Array; first?: number },
   lu: number,
 ): Written[] {
-  return writes.map((write, at) => applyWrite({ connection, terms }, write, bytes, lu, at));
+  return writes.map((write, at) => applyWrite({ connection, terms }, write, bytes, lu, first + at));
 }
 
 interface Current {

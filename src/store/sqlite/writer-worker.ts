@@ -2,15 +2,16 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { withWritten } from '../audit-written.ts';
 import { asksForTerms } from '../conditions.ts';
+import { StoreError, type Written } from '../store.ts';
 import { ChainEnd } from './audit-write.ts';
 import { typesPresent } from './history.ts';
-import type { Answer, WriteBatch, WriteJob, WriteResult } from './jobs.ts';
+import type { Answer, BatchAnswer, WriteBatch, WriteJob, WritePart, WriteResult } from './jobs.ts';
 import { packError } from './jobs.ts';
 import { applyJob } from './records.ts';
-import { openWriter } from './schema.ts';
+import { openWriter, WAL_PAGES } from './schema.ts';
 import { Connection, raw, sql } from './sql.ts';
 import { WaitingTerms } from './terms.ts';
-import { applyWrites, verifyChecks } from './write.ts';
+import { applyWrites, type PackedWrite, verifyChecks } from './write.ts';
 
 const connection = new Connection(openWriter((workerData as { path: string }).path));
 const terms = new WaitingTerms();
@@ -18,11 +19,24 @@ const chain = new ChainEnd(connection);
 let lastUpdated = latest();
 let othersVersion = dataVersion();
 let queue: Promise<void> = Promise.resolve();
+let batches = 0;
+let logIsLong = false;
+/** Batches between two looks at the length of the log. */
+const BATCHES_UNSEEN = 256;
+const BATCHES_UNSEEN_LONG = 16;
 
-parentPort?.on('message', (message: WriteBatch | 'close') => {
+/** Writes of commits that have not come yet, by the number of the commit. */
+const kept = new Map<number, Omit<WritePart, 'of'>[]>();
+
+parentPort?.on('message', (message: WriteBatch | WritePart | 'close') => {
   queue = queue.then(async () => {
     if (message === 'close') close();
-    else parentPort?.postMessage(await runBatch(message));
+    else if ('of' in message) keepPart(message);
+    else {
+      const answers = await runBatch(message);
+      parentPort?.postMessage({ answers, isLogLong: isLogLong() } satisfies BatchAnswer);
+      for (const job of message.jobs) if (job.kind === 'commit' && job.parts !== undefined) kept.delete(job.parts.of);
+    }
   });
 });
 
@@ -90,6 +104,18 @@ async function runJob(job: WriteJob, batch: WriteBatch, instant: number): Promis
   }
 }
 
+/**
+ * Whether the log has grown beyond the length at which COMMIT copies it into the file. It begins anew only when nobody
+ * reads from it; copying it again and again meanwhile is what a checkpoint here and there is to find out.
+ */
+function isLogLong(): boolean {
+  if (++batches % (logIsLong ? BATCHES_UNSEEN_LONG : BATCHES_UNSEEN) === 0) {
+    const [, pages] = connection.get(raw('PRAGMA wal_checkpoint(PASSIVE)')) ?? [];
+    logIsLong = Number(pages ?? 0) >= WAL_PAGES;
+  }
+  return logIsLong;
+}
+
 function undo(): void {
   run('ROLLBACK TO job');
   terms.drop();
@@ -107,9 +133,32 @@ async function perform(job: WriteJob, batch: WriteBatch, instant: number): Promi
   }
   if (job.kind !== 'commit') return applyJob({ connection, terms }, job, batch.now);
   if (job.checks.length > 0) await verifyChecks(connection, job.checks);
-  const written = applyWrites({ connection, terms }, job.writes, batch.bytes, instant);
-  if (job.audit !== undefined) chain.append(withWritten(job.audit, job.writes, written));
+  const written: Written[] = [];
+  const writes: PackedWrite[] = [];
+  for (const part of partsOf(job, batch)) {
+    written.push(...applyWrites({ connection, terms }, { ...part, first: written.length }, instant));
+    writes.push(...part.writes);
+  }
+  if (job.audit !== undefined) chain.append(withWritten(job.audit, writes, written));
   return written;
+}
+
+function keepPart({ of, writes, bytes }: WritePart): void {
+  const others = kept.get(of);
+  if (others === undefined) kept.set(of, [{ writes, bytes }]);
+  else others.push({ writes, bytes });
+  parentPort?.postMessage('kept');
+}
+
+function partsOf(
+  { writes, parts }: Extract<WriteJob, { kind: 'commit' }>,
+  { bytes }: WriteBatch,
+): readonly Omit<WritePart, 'of'>[] {
+  if (parts === undefined) return [{ writes, bytes }];
+  const found = kept.get(parts.of);
+  // The thread that they were sent to has died.
+  if (found?.length !== parts.count) throw new StoreError('unavailable', 'Parts of the commit were lost');
+  return found;
 }
 
 function run(text: string): void {

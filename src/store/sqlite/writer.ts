@@ -1,13 +1,16 @@
 // The queue before the writer thread. While one batch is on its way to the disk the next one gathers, so that many
 // commits share an fsync.
+import { slices } from '../../base/slices.ts';
 import { narrow } from '../planner.ts';
-import type { Commit, Written } from '../store.ts';
+import type { Commit, Write, Written } from '../store.ts';
 import { StoreError } from '../store.ts';
-import type { Answer, WriteBatch, WriteJob, WriteResult } from './jobs.ts';
+import type { Answer, BatchAnswer, WriteBatch, WriteJob, WritePart, WriteResult } from './jobs.ts';
 import { unpackError } from './jobs.ts';
+import type { Snapshot } from './snapshot.ts';
 import { keysText } from './sql.ts';
 import { tokensOf } from './terms.ts';
 import { Thread } from './thread.ts';
+import type { PackedWrite } from './write.ts';
 
 interface Queued {
   job: WriteJob;
@@ -19,41 +22,32 @@ interface Queued {
 /** Jobs and bytes that go to disk together: the transaction's memory, and how long the first of them waits. */
 const BATCH_JOBS_MAX = 512;
 const BATCH_BYTES_MAX = 32 * 1024 * 1024;
+/** More than one part of so many writes or bytes, some 5 ms, go ahead of their commit. */
+const PART_WRITES_MAX = 500;
+const PART_BYTES_MAX = 4 * 1024 * 1024;
 /** One batch stands ready while the writer has another: both threads work when all clients wait for answers. */
 const BATCHES_AT_ONCE = 2;
 
 export class Writer {
   readonly #thread: Thread;
   readonly #now: () => number;
+  readonly #snapshot: Snapshot | undefined;
   #queue: Queued[] = [];
   #underWay = 0;
   #isScheduled = false;
+  /** Large commits so far. */
+  #large = 0;
   #isClosed = false;
   #idle: (() => void)[] = [];
 
-  constructor(path: string, now: () => number) {
+  /** `snapshot`: what this thread sees of the file at `path`. */
+  constructor({ path, now, snapshot }: { path: string; now: () => number; snapshot: Snapshot | undefined }) {
     this.#thread = new Thread('writer-worker', path);
     this.#now = now;
+    this.#snapshot = snapshot;
   }
 
   async commit(commit: Commit): Promise<Written[]> {
-    const bodies: Uint8Array[] = [];
-    let from = 0;
-    const writes = commit.writes.map(({ type, id, body, stampAt, ord, keys, terms, expect }) => {
-      const packed = body === null ? null : { from, to: from + body.length };
-      if (body !== null) bodies.push(body);
-      from += body?.length ?? 0;
-      return {
-        type,
-        id,
-        body: packed,
-        stampAt,
-        ord,
-        keys: keysText(keys),
-        tokens: tokensOf(terms),
-        ...(expect === undefined ? {} : { expect }),
-      };
-    });
     const checks = (commit.checks ?? []).map(({ ids, atMost, filter, ...alias }) => ({
       ...narrow(alias, filter),
       ids,
@@ -61,7 +55,31 @@ export class Writer {
     }));
     const audit = commit.audit === undefined || commit.audit.length === 0 ? {} : { audit: commit.audit };
     const dryRun = commit.dryRun === true ? { dryRun: true as const } : {};
-    return (await this.#send({ kind: 'commit', writes, checks, ...audit, ...dryRun }, bodies)) as Written[];
+    const job = { kind: 'commit' as const, checks, ...audit, ...dryRun };
+    if (partEnd(commit.writes, 0) < commit.writes.length) {
+      const parts = await this.#sendParts(commit.writes);
+      return (await this.#send({ ...job, writes: [], parts }, [])) as Written[];
+    }
+    const { writes, bodies } = packed(commit.writes);
+    return (await this.#send({ ...job, writes }, bodies)) as Written[];
+  }
+
+  /** Sends the writes of a large commit ahead of it, with turns for others; what the commit says of them. */
+  async #sendParts(writes: readonly Write[]): Promise<{ of: number; count: number }> {
+    const of = ++this.#large;
+    const turn = slices();
+    let count = 0;
+    for (let from = 0; from < writes.length; count++) {
+      await turn();
+      if (this.#isClosed) throw new StoreError('unavailable', 'The store is closed');
+      const to = partEnd(writes, from);
+      const { writes: part, bodies } = packed(writes.slice(from, to));
+      const bytes = joined(bodies);
+      // Where the thread dies, the commit does not find them and says so.
+      this.#thread.ask({ of, writes: part, bytes } satisfies WritePart, [bytes.buffer]).catch(() => {});
+      from = to;
+    }
+    return { of, count };
   }
 
   /** Any other job; resolves to its number. */
@@ -98,8 +116,7 @@ export class Writer {
     const batch = this.#take();
     this.#underWay++;
     try {
-      const message = pack(batch, this.#now());
-      const answers = (await this.#thread.ask(message, [message.bytes.buffer])) as readonly Answer<WriteResult>[];
+      const answers = await this.#write(batch);
       for (const [at, { resolve, reject }] of batch.entries()) {
         const answer = answers[at];
         if (answer !== undefined && 'ok' in answer) resolve(answer.ok);
@@ -121,6 +138,18 @@ export class Writer {
     }
   }
 
+  async #write(batch: readonly Queued[]): Promise<readonly Answer<WriteResult>[]> {
+    const message = pack(batch, this.#now());
+    try {
+      const written = (await this.#thread.ask(message, [message.bytes.buffer])) as BatchAnswer;
+      if (this.#snapshot !== undefined) this.#snapshot.isBrief = written.isLogLong;
+      return written.answers;
+    } finally {
+      // Lines of the audit record are not looked at by what reads, and come with each read.
+      if (batch.some(({ job }) => job.kind !== 'append')) this.#snapshot?.renew();
+    }
+  }
+
   #take(): Queued[] {
     let bytes = 0;
     let count = 0;
@@ -133,20 +162,60 @@ export class Writer {
   }
 }
 
-/** The jobs with all bodies copied into one buffer, which changes owner instead of being cloned. */
-function pack(batch: readonly Queued[], now: number): WriteBatch & { bytes: Uint8Array<ArrayBuffer> } {
-  const size = batch.reduce((sum, { bodies }) => sum + bodies.reduce((length, body) => length + body.length, 0), 0);
+/** Writes as they cross to the thread, and their bodies, whose places count from the first of them. */
+function packed(writes: readonly Write[]): { writes: PackedWrite[]; bodies: Uint8Array[] } {
+  const bodies: Uint8Array[] = [];
+  let from = 0;
+  const packed = writes.map(({ type, id, body, stampAt, ord, keys, terms, expect }) => {
+    const place = body === null ? null : { from, to: from + body.length };
+    if (body !== null) bodies.push(body);
+    from += body?.length ?? 0;
+    return {
+      type,
+      id,
+      body: place,
+      stampAt,
+      ord,
+      keys: keysText(keys),
+      tokens: tokensOf(terms),
+      ...(expect === undefined ? {} : { expect }),
+    };
+  });
+  return { writes: packed, bodies };
+}
+
+/** Where the part that begins at `from` ends. */
+function partEnd(writes: readonly Write[], from: number): number {
+  let bytes = 0;
+  let to = from;
+  for (; to < writes.length && to - from < PART_WRITES_MAX; to++) {
+    bytes += writes[to]?.body?.length ?? 0;
+    if (to > from && bytes > PART_BYTES_MAX) break;
+  }
+  return to;
+}
+
+/** All bodies copied into one buffer, which changes owner instead of being cloned. */
+function joined(bodies: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const size = bodies.reduce((sum, body) => sum + body.length, 0);
   const bytes = new Uint8Array(new ArrayBuffer(size));
+  let at = 0;
+  for (const body of bodies) {
+    bytes.set(body, at);
+    at += body.length;
+  }
+  return bytes;
+}
+
+/** The jobs with their bodies in one buffer. */
+function pack(batch: readonly Queued[], now: number): WriteBatch & { bytes: Uint8Array<ArrayBuffer> } {
   let at = 0;
   const jobs = batch.map(({ job, bodies }) => {
     const start = at;
-    for (const body of bodies) {
-      bytes.set(body, at);
-      at += body.length;
-    }
+    for (const body of bodies) at += body.length;
     return start === 0 ? job : moved(job, start);
   });
-  return { jobs, bytes, now };
+  return { jobs, bytes: joined(batch.flatMap(({ bodies }) => bodies)), now };
 }
 
 /** The job with its bodies' places counted from the start of the batch. */

@@ -19,7 +19,7 @@ const UNFILTERED: Readonly<Record<string, string>> = {
   'fhir/access/holds.ts': 'the joins of a rule of access are the rule, and not what the caller sees',
   'fhir/added-parameters.ts': 'search parameters are for everybody; they are no records of patients',
   'fhir/audit/recorder.ts': 'the record says whose data a refused request was about',
-  'fhir/audit/report.ts': 'names of those who looked, for the record itself',
+  'fhir/audit/people.ts': 'names of those who looked, for the record itself',
   'fhir/audit/trail.ts': 'the record says whose data a write was about',
   'fhir/operations/break-the-glass.ts': 'a patient out of reach is what the glass is broken for',
   'fhir/provenance.ts': 'the version that a Provenance will be about; the commit decides on the write',
@@ -135,6 +135,8 @@ const INTERACTIONS: Readonly<Record<string, string>> = {
 
 /** How each operation is controlled. */
 const OPERATIONS: Readonly<Record<string, string>> = {
+  'access-report':
+    'own or represented patient, by the filter of r of those roles alone; all by the filter of s of AuditEvent',
   'break-the-glass': 'by role and fresh sign-in; shows nothing',
   everything: 'filter of r for what it is about, of s for what it finds',
   explain: 'refused to whoever has a token: what it counts is the whole',
@@ -163,5 +165,5 @@ t.test('threat 5: an operation that needs no right to its type tells of no resou
   t.strictSame([...new Set(open)].sort(), OPEN);
 });
 
-/** A ViewDefinition is no resource that is stored; its rows are of the types that it names. */
-const OPEN: readonly string[] = ['break-the-glass', 'run', 'viewdefinition-run'];
+/** The access report decides by itself: it is about the record. A ViewDefinition is no resource that is stored; its rows are of the types that it names. */
+const OPEN: readonly string[] = ['access-report', 'break-the-glass', 'run', 'viewdefinition-run'];

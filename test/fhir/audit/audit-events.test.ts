@@ -142,7 +142,23 @@ const cases: Record<string, (t: Test, adapter: Adapter) => Promise<void>> = {
     t.equal(await count(`date=${new Date().toISOString().slice(0, 4)}`), 7);
     t.equal(await count('date=2020,2999'), 0);
     t.equal(await count('_lastUpdated=gt2020'), 7);
-    t.match(await count('policy=x'), /accepted: .*patient/);
+    t.equal(await count('action:not=U'), 5);
+    t.equal(await count('subtype:not=search-type&action:not=U'), 3);
+    t.equal(await count('agent:Practitioner=1&patient:Patient=a'), 4);
+    t.equal(await count('agent-role=clinician'), 7);
+    t.equal(await count('agent-role=urn:careloom:role|biller'), 0);
+    t.equal(await count('altid=u1'), 7);
+    t.equal(await count('policy=urn:careloom:grant:grant-1'), 7);
+    t.equal(await count('agent-name=x'), 0);
+    t.equal(await count('entity-name=x'), 0);
+    t.equal(await count('site=x'), 0);
+    t.equal(await count('source=Device/1'), 0);
+    t.equal(
+      await count('_profile=https://profiles.ihe.net/ITI/BALP/StructureDefinition/IHE.BasicAudit.PatientUpdate'),
+      2,
+    );
+    t.match(await count('nonsense=x'), /accepted: .*patient/);
+    t.match(await count('_total=x'), /accurate/);
     t.match(await count('date=x'), /date/);
     t.match(await count('agent=1'), /Practitioner\/1/);
     t.match(await count('_sort=action'), /-date/);
@@ -157,6 +173,108 @@ const cases: Record<string, (t: Test, adapter: Adapter) => Promise<void>> = {
     const [id = ''] = matchIds(await search('patient=b&agent=Practitioner/1'));
     t.same(matchIds(await search(`_id=${id},x`)), [id]);
     t.same(matchIds(await search(`_id=${id}&action=C`)), []);
+  },
+  'identifiers, as IHE asks by them: of the event itself, and of what it refers to': async (t, adapter) => {
+    const { search, ask, askAs, engine } = await filled(t, adapter);
+    const npi = { system: 'http://hl7.org/fhir/sid/us-npi', value: '1234567893' };
+    await ask('Practitioner/1', { method: 'PUT', body: { resourceType: 'Practitioner', id: '1', identifier: [npi] } });
+    await ask('Patient/b', {
+      method: 'PUT',
+      body: { ...patient('b'), identifier: [{ system: 'urn:mrn', value: '7' }] },
+    });
+    const count = async (query: string) => {
+      const reply = await search(`_count=200&${query}`);
+      return reply.status === 200 ? eventsIn(reply).length : reply.json.issue[0].diagnostics;
+    };
+    const byNpi = 'agent.identifier=http://hl7.org/fhir/sid/us-npi|1234567893';
+    t.equal(await count(byNpi), 9);
+    t.equal(await count(`${byNpi}&patient.identifier=urn:mrn|7`), 3);
+    t.equal(await count('agent.identifier=app'), await count('agent:identifier=app'));
+    t.equal(await count('patient.identifier=urn:mrn|8'), 0);
+    t.equal(await count('entity.identifier=7&agent=Practitioner/1'), 3);
+    t.equal(await count('entity.identifier=request-1'), 1, 'X-Request-Id');
+    t.equal(await count('source.identifier=x'), 0);
+    const officer = engine.callerOf(
+      principal({
+        user: { id: 'o', roles: ['privacy-officer'], clearance: [] },
+        scopes: [{ level: 'user', type: '*', can: ['r', 's'] }],
+      }),
+    );
+    t.equal((await askAs(`AuditEvent?${byNpi}`, { caller: officer })).status, 200);
+    t.equal((await askAs('AuditEvent?patient.identifier=7', { caller: officer })).status, 403, 'sees no Patient');
+  },
+  'how many there are': async (t, adapter) => {
+    const { search } = await filled(t, adapter);
+    const total = async (query: string) => {
+      const { status, json } = await search(`agent=Practitioner/1${query}`);
+      return [status, json.total, json.entry?.length];
+    };
+    t.same(await total('&_count=2'), [200, undefined, 2]);
+    t.same(await total('&_count=2&_total=accurate'), [200, 7, 2]);
+    t.same(await total('&_count=2&_total=estimate'), [200, 7, 2]);
+    t.same(await total('&_count=200'), [200, 7, 7], 'where all are there');
+    t.same(await total('&_count=0'), [200, 7, undefined]);
+    t.same(await total('&_summary=count&action=U'), [200, 2, undefined]);
+    const { json } = await search('agent=Practitioner/1&_count=2&_total=accurate');
+    t.match(json.link[1].relation, 'next');
+  },
+  'a disclosure is an event of its own beside the access': async (t, adapter) => {
+    const { store, close } = await adapter.open();
+    t.teardown(close);
+    const { ask: askAs } = await recordingOn(store, { outsideClients: ['exchange'] });
+    const by = (more: object): Caller => ({ ...clinician, principal: principal(more) });
+    for (const id of ['a', 'b']) await askAs(`Patient/${id}`, { method: 'PUT', body: patient(id), caller: clinician });
+    const study = by({ client: 'study', purpose: 'HRESCH' });
+    await askAs('Patient/a', { caller: study });
+    await askAs('Patient?name=quennell', { caller: by({ client: 'exchange' }) });
+    // None of these is one: treatment, a write, what was not shown, the patient's own look.
+    await askAs('Patient/a', { caller: clinician });
+    await askAs('Patient/a', { method: 'PUT', body: patient('a'), caller: study });
+    await askAs('Patient/none', { caller: study });
+    await askAs('Observation?patient=a', { caller: study });
+    await askAs('Patient/a', {
+      caller: by({ client: 'exchange', user: { id: 'p', fhirUser: 'Patient/a', roles: ['patient'], clearance: [] } }),
+    });
+    const representative = { id: 'r', fhirUser: 'RelatedPerson/r', roles: ['proxy'], clearance: [] };
+    await askAs('Patient/a', { caller: by({ client: 'exchange', user: representative }) });
+
+    const found = await askAs('AuditEvent?subtype=disclose&_sort=date', { caller: auditor });
+    const [read, ...searched] = eventsIn(found);
+    for (const event of eventsIn(found)) t.same(structureIssues(event, loadDefinitions()), [], event.id);
+    t.equal(searched.length, 2, 'one for each patient');
+    t.match(read, {
+      id: /-\d+\.d$/,
+      meta: { profile: [/IHE\.BasicAudit\.PrivacyDisclosure\.Source$/] },
+      type: { system: 'http://dicom.nema.org/resources/ontology/DCM', code: '110106', display: 'Export' },
+      subtype: [
+        { system: 'http://terminology.hl7.org/CodeSystem/iso-21089-lifecycle', code: 'disclose' },
+        { system: 'http://hl7.org/fhir/restful-interaction', code: 'read' },
+      ],
+      action: 'R',
+      outcome: '0',
+      purposeOfEvent: [{ coding: [{ code: 'HRESCH' }] }],
+    });
+    const agentOf = (code: string) => read.agent.find(({ type }: Event) => type.coding[0].code === code);
+    t.match(agentOf('110152'), { who: { identifier: { value: 'study' } }, network: { address: '192.0.2.7' } });
+    t.same(agentOf('110153').who, read.source.observer, 'the source is who tells of it');
+    t.ok(agentOf('110153').network.address);
+    t.match(agentOf('IRCP'), { who: { reference: 'Practitioner/1' }, requestor: true });
+    t.match(read.entity, [
+      { what: { reference: 'Patient/a' }, type: { code: '1' }, role: { code: '1' } },
+      { type: { system: 'http://hl7.org/fhir/resource-types', code: 'Patient' }, detail: [{ valueString: '1' }] },
+      {},
+      {},
+    ]);
+    t.same(searched.map(({ entity }: Event) => entity[0].what.reference).sort(), ['Patient/a', 'Patient/b']);
+    t.equal(searched[0].entity[1].detail, undefined, 'how many of them are whose is not known');
+    for (const { id } of eventsIn(found)) {
+      const one = await askAs(`AuditEvent/${id}`, { caller: auditor });
+      t.equal(one.json.id, id);
+    }
+    t.equal((await askAs(`AuditEvent/${read.id.replace('.d', '.2.d')}`, { caller: auditor })).status, 404);
+    t.equal(eventsIn(await askAs('AuditEvent?patient=b&type=110106', { caller: auditor })).length, 1);
+    const all = matchIds(await askAs('AuditEvent?_count=200&_sort=date&date=le2999', { caller: auditor }));
+    t.equal(new Set(all).size, all.length);
   },
   'pages follow each other and lose nothing, in both directions': async (t, adapter) => {
     const { search, askAs, ask } = await filled(t, adapter);
@@ -186,7 +304,7 @@ const cases: Record<string, (t: Test, adapter: Adapter) => Promise<void>> = {
       const value =
         name.endsWith('ate') || name === '_lastUpdated'
           ? '2026'
-          : name === 'agent' || name === 'entity'
+          : name === 'agent' || name === 'entity' || name === 'source'
             ? 'Patient/a'
             : 'x';
       t.equal((await askAs(`AuditEvent?${name}=${value}`, { caller: auditor })).status, 200, name);

@@ -22,7 +22,10 @@ export interface Asked {
   caller?: Caller;
 }
 
-export async function recordingOn(store: Store, { clock = systemClock }: { clock?: Clock } = {}) {
+export async function recordingOn(
+  store: Store,
+  { clock = systemClock, outsideClients = [] }: { clock?: Clock; outsideClients?: readonly string[] } = {},
+) {
   const engine = await createEngine({
     store,
     definitions: loadDefinitions(),
@@ -31,6 +34,7 @@ export async function recordingOn(store: Store, { clock = systemClock }: { clock
     timeZone: 'UTC',
     software: { name: 'careloom', version: '0.0.0', date: '2026-01-01' },
     audit: true,
+    outsideClients,
   });
   let requests = 0;
   const ask = async (url: string, asked: Asked = {}): Promise<Reply> => {
