@@ -110,7 +110,8 @@ const shownInline = /^(?:image\/(?:png|jpeg|gif|webp|bmp|tiff|avif)|audio\/|vide
 /** In a frame of a page of this server a document may be shown; it can do nothing there. */
 const sandbox = "sandbox; default-src 'none'; base-uri 'none'; frame-ancestors 'self'";
 /** Browsers refuse to show a PDF in a sandbox; its scripts run in the viewer, not in the name of this server. */
-const viewer = "default-src 'none'; object-src 'self'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'self'";
+const viewer =
+  "default-src 'none'; object-src 'self'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'self'";
 
 function displayHeaders(type: string): Record<string, string> {
   return {

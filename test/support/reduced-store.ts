@@ -1,6 +1,7 @@
 // A second store that is made to hold a part of another one: whole rows are copied, with their versions, instants and
 // places, and what is not named is not there. Beside the stores' own code, which might share a fault with what is tested.
 import { DatabaseSync } from 'node:sqlite';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Binary, MongoClient } from 'mongodb';
 
 /** What is to be there of a resource: the version that is current and those before, with what their bodies become. */
@@ -38,6 +39,8 @@ function sqliteReducer(full: string, reduced: string): Reducer {
       db.exec(COPY);
       for (const table of ['resource', 'history']) maskRows(table);
       db.exec('COMMIT');
+      // When a store sees what others have committed.
+      await nextTurn();
 
       function maskRows(table: string): void {
         const change = db.prepare(`UPDATE main.${table} SET body = ? WHERE rid = ? AND v = ?`);

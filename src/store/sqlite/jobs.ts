@@ -65,6 +65,8 @@ export interface BatchAnswer {
   answers: readonly Answer<WriteResult>[];
   /** The log of the file should begin anew, for which no snapshot may be held. */
   isLogLong: boolean;
+  /** Another process has committed since the batch before. */
+  othersWrote: boolean;
 }
 
 export type Answer<T> = { ok: T } | { error: PackedError };

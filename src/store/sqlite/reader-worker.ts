@@ -7,9 +7,7 @@ import { runRead } from './read.ts';
 import { openReader } from './schema.ts';
 import { Connection } from './sql.ts';
 
-const connection = new Connection(openReader((workerData as { path: string }).path, { isMapped: false }), {
-  readsOnly: true,
-});
+const connection = new Connection(openReader((workerData as { path: string }).path, { isMapped: false }));
 
 parentPort?.on('message', (message: ReadJob | 'close') => {
   if (message === 'close') {
@@ -22,12 +20,13 @@ parentPort?.on('message', (message: ReadJob | 'close') => {
 });
 
 function answer(job: ReadJob): Answer<ReadResults[ReadJob['kind']]> {
+  connection.statement('BEGIN').run();
   try {
     const budgetMs = 'budgetMs' in job ? job.budgetMs : Number.POSITIVE_INFINITY;
     return { ok: connection.within(budgetMs, () => runRead(connection, job), tooLong) };
   } catch (error) {
     return { error: packError(error) };
   } finally {
-    connection.snapshot?.renew();
+    connection.statement('COMMIT').run();
   }
 }

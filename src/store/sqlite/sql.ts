@@ -100,15 +100,18 @@ class Late extends Error {}
 /** A connection with its prepared statements; the oldest one is dropped when there are too many. */
 export class Connection {
   readonly db: DatabaseSync;
-  /** Of a connection that only reads. */
+  /** What the statements of a connection of the main thread share; others begin anew with each. */
   readonly snapshot: Snapshot | undefined;
+  readonly #watch: DatabaseSync | undefined;
   readonly #statements = new Map<string, StatementSync>();
   #until = Number.POSITIVE_INFINITY;
   #calls = 0;
 
-  constructor(db: DatabaseSync, { readsOnly = false } = {}) {
+  /** `watch`: see Snapshot; it is closed with this one. */
+  constructor(db: DatabaseSync, watch?: DatabaseSync) {
     this.db = db;
-    this.snapshot = readsOnly ? new Snapshot(db) : undefined;
+    this.#watch = watch;
+    this.snapshot = watch === undefined ? undefined : new Snapshot(db, watch);
     db.function('in_time', () => this.#inTime());
     // Of a text that is bound, and of nothing else: SQLite asks for it once in a statement.
     db.function('key_list', { deterministic: true }, (keys) => keyList(String(keys)));
@@ -196,6 +199,7 @@ export class Connection {
   close(): void {
     this.snapshot?.renew();
     this.#statements.clear();
+    this.#watch?.close();
     this.db.close();
   }
 

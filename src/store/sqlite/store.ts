@@ -113,11 +113,7 @@ export class SqliteStore implements Store {
     this.audit = createAudit({
       send,
       rows: (search) => this.#run({ kind: 'audit', search }, false),
-      connection: () => {
-        // New lines of the record alone do not renew it.
-        this.#open().snapshot?.renew();
-        return this.#connection;
-      },
+      connection: () => this.#open(),
     });
   }
 

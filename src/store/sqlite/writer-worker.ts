@@ -18,6 +18,7 @@ const terms = new WaitingTerms();
 const chain = new ChainEnd(connection);
 let lastUpdated = latest();
 let othersVersion = dataVersion();
+let othersWrote = false;
 let queue: Promise<void> = Promise.resolve();
 let batches = 0;
 let logIsLong = false;
@@ -33,8 +34,9 @@ parentPort?.on('message', (message: WriteBatch | WritePart | 'close') => {
     if (message === 'close') close();
     else if ('of' in message) keepPart(message);
     else {
+      othersWrote = false;
       const answers = await runBatch(message);
-      parentPort?.postMessage({ answers, isLogLong: isLogLong() } satisfies BatchAnswer);
+      parentPort?.postMessage({ answers, isLogLong: isLogLong(), othersWrote } satisfies BatchAnswer);
       for (const job of message.jobs) if (job.kind === 'commit' && job.parts !== undefined) kept.delete(job.parts.of);
     }
   });
@@ -59,6 +61,7 @@ function nextInstant(now: number): number {
   if (version !== othersVersion) {
     lastUpdated = Math.max(lastUpdated, latest());
     chain.forget();
+    othersWrote = true;
   }
   othersVersion = version;
   return Math.max(now, lastUpdated + 1);

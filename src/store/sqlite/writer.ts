@@ -140,13 +140,16 @@ export class Writer {
 
   async #write(batch: readonly Queued[]): Promise<readonly Answer<WriteResult>[]> {
     const message = pack(batch, this.#now());
+    // Lines of the audit record are not looked at by what reads, and come with each read.
+    let isRelevant = batch.some(({ job }) => job.kind !== 'append');
+    this.#snapshot?.begun();
     try {
       const written = (await this.#thread.ask(message, [message.bytes.buffer])) as BatchAnswer;
+      isRelevant ||= written.othersWrote;
       if (this.#snapshot !== undefined) this.#snapshot.isBrief = written.isLogLong;
       return written.answers;
     } finally {
-      // Lines of the audit record are not looked at by what reads, and come with each read.
-      if (batch.some(({ job }) => job.kind !== 'append')) this.#snapshot?.renew();
+      this.#snapshot?.ended(isRelevant);
     }
   }
 
