@@ -29,6 +29,11 @@ const threats: Readonly<Record<number, Threat>> = {
     proofs: {
       'fhir/access/rules.test.ts': ['threats 3, 9: what may not be seen', 'threat 3: labels hide from read'],
       'http/access.test.ts': ["threat 3: another patient's record answers as one that does not exist"],
+      'fhir/access/binaries.test.ts': [
+        'threat 3: a Binary: its securityContext decides in its place',
+        'threat 3: a Binary without a context is seen through what it is attached to',
+      ],
+      'http/binary-access.test.ts': ['threat 3: content, parts, HEAD, JSON, XML and versions of a Binary'],
     },
   },
   4: {
@@ -74,6 +79,7 @@ const threats: Readonly<Record<number, Threat>> = {
         'threat 10: neither what is there nor what it becomes',
         'threat 10: restricted labels are taken away by who may relabel alone',
       ],
+      'fhir/access/binaries.test.ts': ['threat 10: nobody opens a Binary for themselves by attaching it'],
     },
   },
   11: {
@@ -83,6 +89,7 @@ const threats: Readonly<Record<number, Threat>> = {
         'threat 11: a record that was moved',
         'threat 11: a record that was relabelled shows no version',
       ],
+      'fhir/access/binaries.test.ts': ['threat 11: versions of a Binary are seen by their own contexts'],
     },
   },
   12: {
@@ -92,6 +99,7 @@ const threats: Readonly<Record<number, Threat>> = {
         'threat 12: hidden elements are shown nowhere',
         'threat 12: by hidden elements nothing is searched or sorted',
       ],
+      'fhir/access/binaries.test.ts': ['threat 12: an element that is hidden opens no Binary'],
     },
   },
   13: {

@@ -121,6 +121,8 @@ export function memberSpans(bytes: Uint8Array, start = 0, end: number = bytes.le
 
 /** A text that is an object, and the elements of its list, [start, end) each. */
 export interface ListSpans {
+  /** All of the object's, in their order. */
+  members: Span[];
   /** Undefined when the object has no member of that name, or one that is no list. */
   list: Span | undefined;
   /** How many there are. */
@@ -139,7 +141,7 @@ export async function listSpans(
   turn: Turn,
 ): Promise<ListSpans | undefined> {
   const buffer = asBuffer(bytes);
-  const found: ListSpans = { list: undefined, count: 0, elements: [] };
+  const found: ListSpans = { members: [], list: undefined, count: 0, elements: [] };
   let at = skipSpace(bytes, afterMark(bytes));
   if (bytes[at] !== OPEN_OBJECT) return undefined;
   at = skipSpace(bytes, at + 1);
@@ -147,11 +149,13 @@ export async function listSpans(
     const nameStart = at;
     const nameEnd = skipString(bytes, at);
     const valueStart = skipSpace(bytes, skipSpace(bytes, nameEnd) + 1);
-    let valueEnd: number;
-    if (bytes[valueStart] === OPEN_ARRAY && stringAt(buffer, nameStart, nameEnd) === name) {
-      valueEnd = await noteElements(bytes, valueStart, found, atMost, turn);
-      found.list = { nameStart, valueStart, valueEnd };
-    } else valueEnd = skipValue(bytes, valueStart, bytes.length);
+    const isList = bytes[valueStart] === OPEN_ARRAY && stringAt(buffer, nameStart, nameEnd) === name;
+    const valueEnd = isList
+      ? await noteElements(bytes, valueStart, found, atMost, turn)
+      : skipValue(bytes, valueStart, bytes.length);
+    const member = { nameStart, valueStart, valueEnd };
+    found.members.push(member);
+    if (isList) found.list = member;
     at = skipSpace(bytes, valueEnd);
     if (bytes[at] === COMMA) at = skipSpace(bytes, at + 1);
   }

@@ -27,11 +27,14 @@ export async function sentBundle(
   await checkJson(bytes, turn);
   const found = await listSpans(bytes, { name: 'entry', atMost: entriesMax }, turn);
   if (found === undefined) return undefined;
-  const { list, count, elements } = found;
-  const around =
-    list === undefined
-      ? [bytes]
-      : [bytes.subarray(0, list.valueStart), NO_ENTRIES, bytes.subarray(list.valueEnd, bytes.length)];
+  const { members, list, count, elements } = found;
+  const around: Uint8Array[] = [];
+  for (const member of members) {
+    around.push(around.length === 0 ? OPEN : COMMA);
+    if (member === list) around.push(bytes.subarray(member.nameStart, member.valueStart), NO_ENTRIES);
+    else around.push(bytes.subarray(member.nameStart, member.valueEnd));
+  }
+  around.push(members.length === 0 ? EMPTY : CLOSE);
   const aroundBytes = around.reduce((sum, part) => sum + part.length, 0);
   if (aroundBytes > limits.resourceBytesMax)
     throw new FhirError('too-large', `A Bundle has at most ${limits.resourceBytesMax} bytes besides its entries.`);
@@ -46,11 +49,12 @@ export function requireList({ envelope, entries }: SentBundle): void {
 }
 
 const NO_ENTRIES = Buffer.from('[]');
+const OPEN = Buffer.from('{');
+const COMMA = Buffer.from(',');
+const CLOSE = Buffer.from('}');
+const EMPTY = Buffer.from('{}');
 
 /** Value of a text, or a part of one, that was checked. */
 export function parsed(bytes: Uint8Array): unknown {
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
-  return JSON.parse(text.charCodeAt(0) === MARK ? text.slice(1) : text);
+  return JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'));
 }
-
-const MARK = 0xfeff;

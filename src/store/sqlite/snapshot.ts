@@ -60,7 +60,7 @@ export class Snapshot {
   ended(isRelevant: boolean): void {
     this.#underWay--;
     if (isRelevant) this.renew();
-    else if (this.#underWay === 0) this.#seen = this.#version();
+    else if (this.#underWay === 0 && this.#db.isOpen) this.#seen = this.#version();
   }
 
   /** Whether it is let go of at each turn of the event loop: the log of the file does not begin anew while it is held. */

@@ -79,7 +79,7 @@ const all = (ids: readonly string[], status: number): string => ids.map((id) => 
 await onBothStores(t, async (t, adapter) => {
   t.setTimeout(0);
 
-  await t.test('Binary: its securityContext decides in its place', async (t) => {
+  await t.test('threat 3: a Binary: its securityContext decides in its place', async (t) => {
     const { askAs, put } = await practice(t, adapter);
     const open: Record<string, string> = {
       patient: 'Patient/a',
@@ -123,7 +123,7 @@ await onBothStores(t, async (t, adapter) => {
     t.notOk(types.some(({ resource }) => hidden.includes(resource.id)));
   });
 
-  await t.test('Binary: without a context it is seen through what it is attached to', async (t) => {
+  await t.test('threat 3: a Binary without a context is seen through what it is attached to', async (t) => {
     const { askAs, put } = await practice(t, adapter);
     const ids = ['da', 'db', 'face', 'secret', 'context', 'contained'];
     for (const id of ids) await put(binary(id, id === 'context' ? 'Patient/b' : undefined));
@@ -146,7 +146,7 @@ await onBothStores(t, async (t, adapter) => {
     t.notOk(isMember.some(({ fullUrl }) => fullUrl.endsWith('Binary/db')));
   });
 
-  await t.test('Binary: an element that is hidden opens nothing', async (t) => {
+  await t.test('threat 12: an element that is hidden opens no Binary', async (t) => {
     const { askAs, put } = await practice(t, adapter);
     for (const id of ['face', 'result', 'foreign']) await put(binary(id));
     await put(order('sr', 'Organization/lab'));
@@ -196,21 +196,24 @@ await onBothStores(t, async (t, adapter) => {
     t.equal((await askAs(clinicianOfAll)('GET', 'Binary/of')).status, 404, 'its context is not here');
   });
 
-  await t.test('Binary: versions are seen by their own contexts, deletions by who saw the last', async (t) => {
-    const { ask: askFreely, askAs, put } = await practice(t, adapter);
-    const ask = askAs(clinician);
-    await put(binary('v', 'Patient/b'));
-    await put(binary('v', 'Patient/a'));
-    const seen = (reply: Reply) => reply.json.entry?.map((one: { fullUrl: string }) => one.fullUrl).length;
-    t.equal((await ask('GET', 'Binary/v/_history/1')).status, 404);
-    t.equal((await ask('GET', 'Binary/v/_history/2')).status, 200);
-    t.equal(seen(await ask('GET', 'Binary/v/_history')), 1);
-    await askFreely('DELETE', 'Binary/v');
-    t.equal((await ask('GET', 'Binary/v')).status, 410);
-    await put(binary('w', 'Patient/b'));
-    await askFreely('DELETE', 'Binary/w');
-    t.equal((await ask('GET', 'Binary/w')).status, 404);
-  });
+  await t.test(
+    'threat 11: versions of a Binary are seen by their own contexts, deletions by who saw the last',
+    async (t) => {
+      const { ask: askFreely, askAs, put } = await practice(t, adapter);
+      const ask = askAs(clinician);
+      await put(binary('v', 'Patient/b'));
+      await put(binary('v', 'Patient/a'));
+      const seen = (reply: Reply) => reply.json.entry?.map((one: { fullUrl: string }) => one.fullUrl).length;
+      t.equal((await ask('GET', 'Binary/v/_history/1')).status, 404);
+      t.equal((await ask('GET', 'Binary/v/_history/2')).status, 200);
+      t.equal(seen(await ask('GET', 'Binary/v/_history')), 1);
+      await askFreely('DELETE', 'Binary/v');
+      t.equal((await ask('GET', 'Binary/v')).status, 410);
+      await put(binary('w', 'Patient/b'));
+      await askFreely('DELETE', 'Binary/w');
+      t.equal((await ask('GET', 'Binary/w')).status, 404);
+    },
+  );
 
   await t.test('Binary: written by who may write what it belongs to', async (t) => {
     const { askAs, put } = await practice(t, adapter);
@@ -266,7 +269,7 @@ await onBothStores(t, async (t, adapter) => {
     t.equal((await askAs(clinician)('POST', '', bundle('b'))).status, 403);
   });
 
-  await t.test('Binary: nobody opens one for themselves by attaching it', async (t) => {
+  await t.test('threat 10: nobody opens a Binary for themselves by attaching it', async (t) => {
     const { askAs, put } = await practice(t, adapter);
     await put(binary('b'));
     await put(document('db', 'b', 'Binary/b'));

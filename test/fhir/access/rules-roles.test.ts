@@ -21,20 +21,20 @@ t.setTimeout(300_000);
 
 /** Of each role, what it may do with some resources of a type, if the token lets it do everything. */
 const TRUTH: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  clinician: row('crus', 'cruds', 'cruds', 'cruds', 'rs', '', 'rs'),
-  'clinician-all': row('crus', 'cruds', 'cruds', 'cruds', 'rs', '', 'rs'),
-  'front-desk': row('crus', '', 'rs', 'crus', '', '', 'rs'),
-  biller: row('rs', '', 'rs', '', 'crus', '', 'rs'),
-  patient: row('rs', 'rs', 'rs', 'crs', 'rs', '', 'rs'),
-  proxy: row('rs', 'rs', 'rs', 'crs', 'rs', '', 'rs'),
-  administrator: row('', '', '', '', '', '', 'cruds'),
-  lab: row('rs', 'crus', '', '', '', '', 'rs'),
-  pharmacy: row('rs', '', '', '', '', '', 'rs'),
-  'privacy-officer': row('', '', '', '', '', 'rs', 'rs'),
+  clinician: row('crus', 'cruds', 'cruds', 'cruds', 'rs', '', 'rs', 'cruds'),
+  'clinician-all': row('crus', 'cruds', 'cruds', 'cruds', 'rs', '', 'rs', 'cruds'),
+  'front-desk': row('crus', '', 'rs', 'crus', '', '', 'rs', 'rs'),
+  biller: row('rs', '', 'rs', '', 'crus', '', 'rs', 'rs'),
+  patient: row('rs', 'rs', 'rs', 'crs', 'rs', '', 'rs', 'rs'),
+  proxy: row('rs', 'rs', 'rs', 'crs', 'rs', '', 'rs', 'rs'),
+  administrator: row('', '', '', '', '', '', 'cruds', 'cruds'),
+  lab: row('rs', 'crus', '', '', '', '', 'rs', 'crus'),
+  pharmacy: row('rs', '', '', '', '', '', 'rs', 'rs'),
+  'privacy-officer': row('', '', '', '', '', 'rs', 'rs', 'rs'),
 };
 
 function row(...can: string[]): Record<string, string> {
-  const types = ['Patient', 'Observation', 'Encounter', 'Appointment', 'Claim', 'AuditEvent', 'Practitioner'];
+  const types = ['Patient', 'Observation', 'Encounter', 'Appointment', 'Claim', 'AuditEvent', 'Practitioner', 'Binary'];
   return Object.fromEntries(types.map((type, at) => [type, can[at] ?? '']));
 }
 
