@@ -282,7 +282,7 @@ export const limits = {
    * The conditions under which Binaries are seen by what they belong to, each way, as JSON: SQLite takes 200,000 characters
    * of a statement, and a version is decided on by two of them. Some ten types fit that a care team is asked for.
    */
-  binaryConditionCharsMax: 36_000,
+  binaryConditionCharsMax: 32_000,
   /** Answer of another identity provider to a code: its tokens may have 10,000 characters each. */
   tokenAnswerBytesMax: 128 * 1024,
 } as const;

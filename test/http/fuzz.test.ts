@@ -65,7 +65,8 @@ async function fuzzed(t: Test, store: string, ms: number): Promise<void> {
     late.resident - early.resident < RESIDENT_GROWTH_MAX,
     `resident ${mega(early.resident)} to ${mega(late.resident)}`,
   );
-  t.ok((statuses[200] ?? 0) > 100 && (statuses[400] ?? 0) > 100, 'some are understood, some are not');
+  const some = report.requests / 20;
+  t.ok((statuses[200] ?? 0) > some && (statuses[400] ?? 0) > some, 'some are understood, some are not');
   await indexed(env);
   await ended(t, server);
 
