@@ -41,7 +41,7 @@ import type { Answer, ReadJob, ReadResults } from './jobs.ts';
 import { unpackError } from './jobs.ts';
 import { runRead } from './read.ts';
 import { createOutbox, createRecords } from './records.ts';
-import type { Columns, Connection } from './sql.ts';
+import type { Columns, Connection, Sql } from './sql.ts';
 import { keysText, limited, raw, sql } from './sql.ts';
 import { tokensOf } from './terms.ts';
 import { Thread } from './thread.ts';
@@ -62,9 +62,18 @@ const COUNT_HERE = 2_000;
 /** Resources whose whole history the main thread looks through. */
 const HISTORIES_HERE = 10;
 const VERSION = 'r.id, r.v, r.lu, r.body';
-const READ = `SELECT ${VERSION} FROM resource r WHERE r.type = ? AND r.id = ?`;
 const VERSION_AND_KEYS = `${VERSION}, r.keys`;
-const READ_WITH_KEYS = `SELECT ${VERSION_AND_KEYS} FROM resource r WHERE r.type = ? AND r.id = ?`;
+
+/** Reads of one resource, by type and id, without its keys and with them; `values`: those after type and id. */
+interface Read {
+  type: string;
+  plain: string;
+  withKeys: string;
+  values: Sql['values'];
+}
+
+const byName = (columns: string): string => `SELECT ${columns} FROM resource r WHERE r.type = ? AND r.id = ?`;
+const READ = { plain: byName(VERSION), withKeys: byName(VERSION_AND_KEYS), values: [] };
 
 interface FindOptions {
   after: Position | undefined;
@@ -86,6 +95,7 @@ export class SqliteStore implements Store {
   readonly #reader: Thread;
   readonly #probe: Probe;
   readonly #turns = new Turns();
+  readonly #reads = new WeakMap<Condition, Read>();
   #isClosed = false;
 
   constructor(options: { path: string; connection: Connection; now: () => number }) {
@@ -118,17 +128,22 @@ export class SqliteStore implements Store {
   }
 
   async read(type: string, id: string, filter: Filter, keysOf?: readonly Key[]): Promise<Row | undefined> {
-    const visible = visibleTo(filter, type);
+    const visible = filter.of(type);
     if (visible.kind === 'none') return undefined;
-    // The most frequent query of all is not put together anew each time.
-    if (visible.kind === 'all') {
-      const row = this.#open().get({ text: keysOf === undefined ? READ : READ_WITH_KEYS, values: [type, id] });
-      return row === undefined ? undefined : rowOf(type, row, keysOf);
-    }
-    const row = this.#open().get(
-      sql`SELECT ${versionColumns(keysOf)} FROM resource r WHERE r.type = ${type} AND r.id = ${id} AND ${holds(visible, anyRow('r', type))}`,
-    );
+    const { plain, withKeys, values } = visible.kind === 'all' ? READ : this.#readOf(type, visible);
+    const text = keysOf === undefined ? plain : withKeys;
+    const row = this.#open().get({ text, values: [type, id, ...values] });
     return row === undefined ? undefined : rowOf(type, row, keysOf);
+  }
+
+  /** The most frequent query of all is put together once for each condition of a caller, which stays the same object. */
+  #readOf(type: string, visible: Condition): Read {
+    const known = this.#reads.get(visible);
+    if (known?.type === type) return known;
+    const { text, values } = holds(simplify(visible), anyRow('r', type));
+    const read = { type, plain: `${READ.plain} AND ${text}`, withKeys: `${READ.withKeys} AND ${text}`, values };
+    this.#reads.set(visible, read);
+    return read;
   }
 
   async readMany(
