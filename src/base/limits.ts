@@ -280,9 +280,9 @@ export const limits = {
   identitiesMax: 10,
   /**
    * The conditions under which Binaries are seen by what they belong to, each way, as JSON: SQLite takes 200,000 characters
-   * of a statement, and a version is decided on by two of them. Some ten types fit that a care team is asked for.
+   * of a statement, and a version is decided on by two of them. Some seven types fit that a care team is asked for.
    */
-  binaryConditionCharsMax: 32_000,
+  binaryConditionCharsMax: 48_000,
   /** Answer of another identity provider to a code: its tokens may have 10,000 characters each. */
   tokenAnswerBytesMax: 128 * 1024,
 } as const;

@@ -1,6 +1,7 @@
 // The matches of a question, page by page, and how many there are.
 import { limits } from '../../base/limits.ts';
 import { FhirError } from '../../base/outcome.ts';
+import { slices } from '../../base/slices.ts';
 import type { Condition, Count, Page, Row, Search } from '../../store/store.ts';
 import { compileSort } from './compile.ts';
 import { followedPrefixes } from './include.ts';
@@ -71,7 +72,9 @@ async function typeAfterType(question: Question, after: string | undefined): Pro
   const { parsed, caller, context } = question;
   let [at, cursor] = after === undefined ? [0, undefined] : (JSON.parse(after) as [number, string | undefined]);
   const rows: Row[] = [];
+  const turn = slices();
   for (; at < parsed.types.length; at++, cursor = undefined) {
+    await turn();
     if (rows.length === parsed.count) return { rows, next: JSON.stringify([at]) };
     const request = storeSearch(parsed.types[at] ?? '', question, cursor ?? undefined);
     const page = await context.store.search({ ...request, limit: parsed.count - rows.length }, caller.filters.s);
@@ -97,7 +100,9 @@ async function mergedByLastUpdated(question: Question, after: string | undefined
       ? []
       : [{ kind: 'lastUpdated', ...(sort.descending ? { to: instant + 1 } : { from: instant }) }];
   const pages: Row[] = [];
+  const turn = slices();
   for (const type of parsed.types) {
+    await turn();
     const seen = shown.filter((one) => one.startsWith(`${type}/`)).map((one) => one.slice(type.length + 1));
     const unseen: Condition[] = seen.length === 0 ? [] : [{ kind: 'not', of: { kind: 'ids', ids: seen } }];
     const request = storeSearch(type, question);
@@ -129,7 +134,9 @@ export async function countAll(question: Question): Promise<Count> {
   const { parsed, wheres, caller, context } = question;
   let count = 0;
   let exact = true;
+  const turn = slices();
   for (const [type, where] of wheres) {
+    await turn();
     const found = await context.store.count(
       { type, where },
       { cap: limits.totalMax, budgetMs: budgetOf(question), request: parsed },
